@@ -1,0 +1,140 @@
+package door
+
+import "time"
+
+// Input is one thing that happened outside the house and that it must know of.
+type Input interface{ input() }
+
+type (
+	// Started comes first, once, when the hub is up.
+	Started struct{ Version string }
+
+	// Stopping comes last. All that is unlocked by a grant is locked again.
+	Stopping struct{}
+
+	// Claim is a credential read at a door that names a person. Secrets are resolved before
+	// they come here: only the answer enters the house.
+	Claim struct {
+		Door   string
+		Side   Side
+		Reader string // which reader, as "keypad"; lockouts count per reader
+		Factor Factor
+		Person string // "" when the credential is nobody's
+	}
+
+	// Face is one look at one face before a door's camera.
+	Face struct {
+		Door     string
+		Side     Side
+		Track    int     // the same face from look to look has the same number; never reused while the hub runs
+		Near     []Match // those enrolled, nearest first: all within the 1:1 threshold, and at least the nearest two
+		Liveness Liveness
+	}
+
+	// Gone tells that a track has left the camera's view.
+	Gone struct {
+		Door  string
+		Track int
+	}
+
+	// Contact is what a door's contact reports.
+	Contact struct {
+		Door string
+		Open bool
+	}
+
+	// REX is a press of the inside button.
+	REX struct{ Door string }
+
+	// Command is what somebody asks for over the bus.
+	Command struct {
+		Door     string
+		Action   Action
+		User     string    // the bus user who sent it; wrong codes count to a lockout of that user
+		Code     Code      // what became of the remote code
+		Person   string    // whose code it is, with CodeRight
+		At       time.Time // when it was issued, by the sender's clock; zero when it does not say
+		Retained bool      // it came from the broker's memory
+		Bad      string    // the payload could not be read: why; nothing else above but Door and User counts
+	}
+
+	// Sensor is what an intrusion sensor reports.
+	Sensor struct {
+		Sensor string
+		Open   bool
+	}
+
+	// Vision tells whether a door's faces can be seen; Reason is "" when all is well.
+	Vision struct {
+		Door   string
+		Reason string // one word, as "camera_lost", "camera_black", "camera_frozen", "no_models"
+		Detail string // for people
+	}
+
+	// Fault tells of a problem of any other part; Reason is "" when it is gone.
+	Fault struct {
+		Part   string // what has it, as "journal", "bus", "lock/front"
+		Reason string
+		Detail string
+	}
+
+	// ClockSet tells that the wall clock was set; Offset is new minus old.
+	ClockSet struct{ Offset time.Duration }
+
+	// People replaces all that the house knows of people. Who is no longer there opens nothing.
+	People struct{ People []Person }
+
+	// Note is a record of something done elsewhere, as an enrolment, that belongs in the journal.
+	Note struct{ Record Record }
+)
+
+// Match is the distance from a face to the nearest descriptor of one enrolled person:
+// Euclidean between two 128-vectors, 0 the same picture, above 0.6 somebody else.
+type Match struct {
+	Person   string
+	Distance float64
+}
+
+// Liveness says whether a face is a head and not a picture.
+type Liveness string
+
+// Unjudged is a face nobody has judged; a policy with liveness off takes it as it is.
+const (
+	Unjudged Liveness = "unjudged"
+	Live     Liveness = "live"
+	Spoof    Liveness = "spoof"
+)
+
+// Action is what a command asks for.
+type Action string
+
+// Locking tightens and needs no code; unlocking loosens and does.
+const (
+	ActionLock   Action = "lock"
+	ActionUnlock Action = "unlock"
+)
+
+// Code is what became of the remote code in a command.
+type Code string
+
+// A command with NoCode may only tighten.
+const (
+	NoCode    Code = "none"
+	CodeWrong Code = "wrong"
+	CodeRight Code = "right"
+)
+
+func (Started) input()  {}
+func (Stopping) input() {}
+func (Claim) input()    {}
+func (Face) input()     {}
+func (Gone) input()     {}
+func (Contact) input()  {}
+func (REX) input()      {}
+func (Command) input()  {}
+func (Sensor) input()   {}
+func (Vision) input()   {}
+func (Fault) input()    {}
+func (ClockSet) input() {}
+func (People) input()   {}
+func (Note) input()     {}
