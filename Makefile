@@ -1,0 +1,121 @@
+# doorhub's commands; `make` prints them. Everything here is plain shell around the go
+# command: deploy/packages.sh, deploy/vision.env and deploy/models/fetch.sh hold the rest.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+# sudo often resets PATH, and then misses the usual place of Go.
+GO := $(shell command -v go || { test -x /usr/local/go/bin/go && echo /usr/local/go/bin/go; })
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unversioned)
+STATICCHECK_VERSION := v0.8.2
+STATICCHECK := build/tools/$(STATICCHECK_VERSION)/staticcheck
+
+PREFIX ?= /usr/local
+CACHE := $(or $(DOORHUB_CACHE),$(HOME)/.cache/doorhub)
+BENCH ?= .
+BENCHTIME ?= 1s
+PKG ?= ./...
+
+# -buildvcs=false: go refuses to stamp a tree whose owner is somebody else (sudo make); the
+# version below says the same.
+BUILD_FLAGS := -buildvcs=false -trimpath -ldflags '-X main.version=$(VERSION)'
+TEST_FLAGS := -buildvcs=false -count=1
+VISION := . deploy/vision.env;
+NOVISION := CGO_ENABLED=0
+SUDO := $(shell test "$$(id -u)" -eq 0 || echo sudo)
+
+.PHONY: help
+help: ## print this list
+	@echo 'make run and make test are all it takes on a fresh Debian 12 with git, make and Go.'
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: run
+run: build ## set up, build, and play the demo; ONCE=1 ends after its scene
+	@build/doorhub run --demo $(if $(filter-out 0,$(ONCE)),--once)
+
+.PHONY: build
+build: toolchain packages models announce ## build build/doorhub with camera and faces
+	@$(VISION) $(GO) build $(BUILD_FLAGS) -o build/doorhub ./cmd/doorhub
+	@echo 'built build/doorhub $(VERSION)'
+
+.PHONY: build-novision
+build-novision: toolchain ## build build/doorhub-novision: no camera, no cgo, no packages
+	@$(NOVISION) $(GO) build $(BUILD_FLAGS) -o build/doorhub-novision ./cmd/doorhub
+	@echo 'built build/doorhub-novision $(VERSION)'
+
+.PHONY: test
+test: toolchain packages-test models announce ## set up and run all tests; PKG=./door/... for some
+	@echo 'testing with vision (a few minutes)'
+	@$(VISION) $(GO) test $(TEST_FLAGS) -timeout 8m $(PKG)
+
+.PHONY: race
+race: toolchain ## the tests under the race detector, without vision
+	@echo 'testing under the race detector (a few minutes)'
+	@CGO_ENABLED=1 $(GO) test $(TEST_FLAGS) -race -timeout 15m $(PKG)
+
+.PHONY: soak
+soak: toolchain packages-test models announce ## the long runs: 200 times kill -9 and more; takes an hour
+	@$(VISION) DOORHUB_SOAK=1 $(GO) test $(TEST_FLAGS) -v -timeout 4h -run '^TestSoak' $(PKG)
+
+.PHONY: bench
+bench: toolchain packages models announce ## measure, as a table; BENCH=Journal for some
+	@echo 'measuring (some minutes); nothing else should run meanwhile'
+	@$(VISION) $(GO) test $(TEST_FLAGS) -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -timeout 30m $(PKG) | .ci/bench-table
+
+.PHONY: check
+check: format vet staticcheck ## gofmt, go vet and staticcheck, with and without vision
+
+.PHONY: format
+format: toolchain ## list the files that gofmt would change, and fail
+	@unformatted=$$("$$($(GO) env GOROOT)/bin/gofmt" -l .); if [ -n "$$unformatted" ]; then \
+		echo "not formatted (gofmt -w would): $$unformatted"; exit 1; fi
+
+.PHONY: vet
+vet: toolchain packages announce ## go vet, with and without vision
+	@$(NOVISION) $(GO) vet ./...
+	@$(VISION) $(GO) vet ./...
+
+.PHONY: staticcheck
+staticcheck: toolchain packages announce $(STATICCHECK) ## staticcheck, with and without vision
+	@$(NOVISION) $(STATICCHECK) ./...
+	@$(VISION) $(STATICCHECK) ./...
+
+$(STATICCHECK):
+	@echo 'fetching staticcheck $(STATICCHECK_VERSION)'
+	@$(NOVISION) GOBIN=$(abspath $(@D)) $(GO) install honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK_VERSION)
+
+.PHONY: packages
+packages: ## install the Debian packages that are missing; PACKAGES=skip does not
+	@$(if $(filter skip,$(PACKAGES)),echo 'packages: skipped',deploy/packages.sh)
+
+.PHONY: packages-test
+packages-test: ## those, and the broker and clients the tests talk to
+	@$(if $(filter skip,$(PACKAGES)),echo 'packages: skipped',deploy/packages.sh test)
+
+.PHONY: models
+models: packages ## fetch the face models and sample portraits, and check their hashes
+	@deploy/models/fetch.sh
+
+.PHONY: install
+install: build ## the binary and the models below PREFIX (/usr/local), by sudo if need be
+	@$(SUDO) install -D -m 755 build/doorhub '$(DESTDIR)$(PREFIX)/bin/doorhub'
+	@$(SUDO) install -d -m 755 '$(DESTDIR)$(PREFIX)/share/doorhub/models'
+	@$(SUDO) install -m 644 '$(CACHE)'/models/*.dat '$(DESTDIR)$(PREFIX)/share/doorhub/models/'
+	@echo 'installed $(DESTDIR)$(PREFIX)/bin/doorhub; next: deploy/systemd/doorhub.service'
+
+.PHONY: clean
+clean: ## remove what was built here (models stay in ~/.cache/doorhub)
+	@rm -rf build
+
+.PHONY: toolchain
+toolchain:
+	@if [ -z '$(GO)' ]; then \
+		echo 'Go 1.26 or newer is missing: install it from https://go.dev/dl and put its bin folder on PATH.' >&2; exit 1; fi
+
+# What takes long the first time is said before it starts; go keeps it in its cache.
+.PHONY: announce
+announce: toolchain packages
+	@$(VISION) if [ "$$($(GO) list -f '{{.Stale}}' gocv.io/x/gocv)" = true ]; then \
+		echo 'compiling the bindings to OpenCV and dlib: once, about 3 minutes on a PC, 15 on a Raspberry Pi 4'; fi
