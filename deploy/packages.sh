@@ -103,7 +103,7 @@ fi
 
 mapfile -t now < <(missing "${build[@]}")
 if [ ${#now[@]} -gt 0 ]; then
-	say "installing (usually 3 to 5 minutes on a fresh system, about 1.5 GB)"
+	say "installing (400 MB to fetch, 1.6 GB unpacked; usually 1 to 5 minutes)"
 	install_packages "${now[@]}"
 fi
 if [ "${1:-}" = test ]; then
