@@ -72,9 +72,8 @@ const (
 
 // DoorState is what a door shows the world.
 type DoorState struct {
-	Lock   LockState
-	Open   bool   // by its contact; always false without one
-	Person string // id of the last person who was granted, came in or was seen there
+	Lock LockState
+	Open bool // by its contact; always false without one
 }
 
 func (Write) effect()      {}

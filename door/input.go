@@ -58,6 +58,12 @@ type (
 		Bad      string    // the payload could not be read: why; nothing else above but Door and User counts
 	}
 
+	// Jam tells whether a door's lock does as it was told.
+	Jam struct {
+		Door   string
+		Jammed bool
+	}
+
 	// Sensor is what an intrusion sensor reports.
 	Sensor struct {
 		Sensor string
@@ -132,6 +138,7 @@ func (Gone) input()     {}
 func (Contact) input()  {}
 func (REX) input()      {}
 func (Command) input()  {}
+func (Jam) input()      {}
 func (Sensor) input()   {}
 func (Vision) input()   {}
 func (Fault) input()    {}

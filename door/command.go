@@ -1,0 +1,108 @@
+package door
+
+import "time"
+
+const (
+	commandAge  = 10 * time.Second // a command older than this is refused
+	commandSkew = 10 * time.Second // and one from further ahead
+)
+
+// issue tells commands apart: whoever sends the same again replays it.
+type issue struct {
+	user string
+	at   int64 // ns
+}
+
+// command carries out what was asked for over the bus, by one rule: tighten without a code,
+// never loosen without one.
+func (h *House) command(in Command) {
+	p := h.door(in.Door)
+	switch {
+	case in.Bad != "":
+		h.refuse(in, ReasonUnreadable)
+	case p == nil:
+		h.refuse(in, ReasonNoDoor)
+	case in.Retained:
+		h.refuse(in, ReasonRetained)
+	case in.Action == ActionLock:
+		p.lockBy(in)
+	case in.Action == ActionUnlock:
+		if reason := h.mayUnlock(in); reason != "" {
+			h.refuse(in, reason)
+			return
+		}
+		p.grant(pass{person: in.Person, side: Entry, reason: ReasonLetIn},
+			Record{Factors: SetOf(Remote), Reason: ReasonCommand, Details: map[string]string{DetailUser: in.User}})
+	default:
+		h.refuse(in, ReasonUnreadable)
+	}
+}
+
+// mayUnlock returns why not, or "". What is too old to be judged does not count as a wrong
+// code, and a command without a code is a slip and not an attack.
+func (h *House) mayUnlock(in Command) string {
+	age := h.now.Wall.Sub(in.At)
+	id := issue{in.User, in.At.UnixNano()}
+	_, replayed := h.issued[id]
+	switch {
+	case in.Code == NoCode:
+		return ReasonNoCode
+	case !h.now.Synced:
+		return ReasonUnsynced
+	case in.At.IsZero():
+		return ReasonNoTime
+	case age > commandAge || in.At.Before(h.started.Wall) && h.started.Synced:
+		return ReasonStale
+	case age < -commandSkew:
+		return ReasonAhead
+	case replayed:
+		return ReasonReplayed
+	}
+	h.remember(id)
+	if h.counters[userKey(in.User)].locked(h.now.Mono) {
+		return ReasonLockedOut
+	}
+	if _, known := h.people[in.Person]; in.Code != CodeRight || !known {
+		h.wrongCode(in)
+		return ReasonWrongCode
+	}
+	h.clear(userKey(in.User))
+	return ""
+}
+
+func (h *House) wrongCode(in Command) {
+	if d := h.wrong(userKey(in.User)); d > 0 {
+		h.record(Record{Door: in.Door, Kind: KindLockout, Details: map[string]string{DetailUser: in.User, DetailFor: d.String()}})
+	}
+}
+
+// remember keeps a command for as long as it could be taken again.
+func (h *House) remember(id issue) {
+	for old, at := range h.issued {
+		if h.now.Mono-at > commandAge+commandSkew {
+			delete(h.issued, old)
+		}
+	}
+	h.issued[id] = h.now.Mono
+}
+
+func (h *House) refuse(in Command, reason string) {
+	details := map[string]string{DetailUser: in.User}
+	if in.Action != "" {
+		details[DetailAction] = string(in.Action)
+	}
+	if in.Bad != "" {
+		details[DetailText] = in.Bad
+	}
+	h.record(Record{Door: in.Door, Kind: KindCommandRefused, Reason: reason, Details: details})
+}
+
+// lockBy locks at once, also what a grant has unlocked.
+func (p *portal) lockBy(in Command) {
+	if p.boltWaits() {
+		p.refuse(in, ReasonOpen)
+		return
+	}
+	p.lock(Record{Reason: ReasonCommand, Details: map[string]string{DetailUser: in.User}})
+	p.graceOver()
+}

@@ -1,0 +1,58 @@
+package door
+
+// The keys of a record's Details. Values are text: ids, numbers with a point, or durations
+// as time.Duration prints them.
+const (
+	DetailSensor   = "sensor"   // id: intrusion, sensor_open, sensor_closed
+	DetailReader   = "reader"   // which reader of the door: denied, lockout
+	DetailFor      = "for"      // duration: lockout (how long), closed (how long it was open)
+	DetailMissing  = "missing"  // set: denied, what the nearest policy still wanted
+	DetailDistance = "distance" // granted, denied, seen: the face's distance
+	DetailLiveness = "liveness" // granted, seen: how the face was judged
+	DetailKnown    = "known"    // denied: ids of those known when a wrong secret was typed
+	DetailGrantee  = "let_in_by"
+	DetailInside   = "inside"  // entry, exit: "uncertain" when nobody can say who is inside any more
+	DetailUser     = "user"    // bus user: command_refused, locked and granted by a command
+	DetailAction   = "action"  // command_refused
+	DetailPart     = "part"    // problem, problem_gone: what has it
+	DetailText     = "text"    // for people: problem
+	DetailVersion  = "version" // started
+	DetailOffset   = "offset"  // duration: clock_set, new minus old
+)
+
+// Why somebody was denied, or a command refused.
+const (
+	ReasonWrongPIN     = "wrong_pin"     // nobody's PIN
+	ReasonUnknownCard  = "unknown_card"  // nobody's card
+	ReasonLockedOut    = "locked_out"    // too many wrong tries before
+	ReasonNoFace       = "no_face"       // a claim, and no face came
+	ReasonFaceMismatch = "face_mismatch" // a claim, and the face is not that person's
+	ReasonSpoof        = "spoof"         // a picture in place of a head
+	ReasonNoVision     = "no_vision"     // faces could not be seen
+	ReasonIncomplete   = "incomplete"    // another factor was wanted
+
+	ReasonUnreadable = "unreadable"     // the payload is no command
+	ReasonNoDoor     = "no_such_door"   //
+	ReasonRetained   = "retained"       // it lay in the broker's memory
+	ReasonNoCode     = "no_code"        // unlocking needs a remote code
+	ReasonWrongCode  = "wrong_code"     //
+	ReasonNoTime     = "no_time"        // it does not say when it was issued
+	ReasonStale      = "stale"          // issued more than 10 s ago, or before the hub started
+	ReasonAhead      = "ahead"          // issued more than 10 s from now
+	ReasonReplayed   = "replayed"       // seen before
+	ReasonUnsynced   = "clock_unsynced" // the hub does not know the time, so it cannot judge
+)
+
+// What else a Reason can say.
+const (
+	ReasonClosed   = "closed"   // locked: the door was closed again
+	ReasonTimeout  = "timeout"  // locked: the grant ran out
+	ReasonCommand  = "command"  // locked, granted: somebody asked over the bus
+	ReasonStopping = "stopping" // locked: the hub stops
+	ReasonLate     = "late"     // entry, exit: opened just after the grant ran out
+	ReasonHandle   = "handle"   // exit: by the inside handle
+	ReasonREX      = "rex"      // exit: after the inside button
+	ReasonLetIn    = "let_in"   // entry: somebody opened from afar
+	ReasonOpen     = "open"     // entry, exit: granted while the door stood open
+	ReasonJammed   = "jammed"   // the lock's part of a fault
+)

@@ -1,0 +1,74 @@
+package door
+
+import (
+	"maps"
+	"slices"
+)
+
+// Past is what the journal tells of the present: who is inside, and which sensors are open.
+// It is a fold over the records in order, so that a restart forgets nothing. The zero value
+// is an empty house.
+type Past struct {
+	inside    map[string]bool // person id → surely so
+	strangers bool            // somebody without a name came in
+	sensors   map[string]bool // sensor id → open
+}
+
+// Apply takes one more record into account.
+func (p *Past) Apply(r Record) {
+	if p.inside == nil {
+		p.inside, p.sensors = map[string]bool{}, map[string]bool{}
+	}
+	switch r.Kind {
+	case KindEntry:
+		p.enter(r.Person)
+	case KindExit:
+		p.leave(r.Person)
+	case KindErased:
+		delete(p.inside, r.Person)
+	case KindSensorOpen, KindSensorClosed:
+		p.sensors[r.Details[DetailSensor]] = r.Kind == KindSensorOpen
+	}
+}
+
+func (p *Past) enter(person string) {
+	if person == "" {
+		p.strangers = true
+		return
+	}
+	p.inside[person] = true
+}
+
+// Somebody without a name leaving may be any of those inside.
+func (p *Past) leave(person string) {
+	if person != "" {
+		delete(p.inside, person)
+		return
+	}
+	if len(p.inside) == 0 {
+		p.strangers = false
+	}
+	for id := range p.inside {
+		p.inside[id] = false
+	}
+}
+
+// Inside lists the ids of those who came in and were not seen to leave, sorted, and whether
+// that is uncertain because somebody came or went without a name.
+func (p *Past) Inside() (people []string, uncertain bool) {
+	uncertain = p.strangers
+	for _, sure := range p.inside {
+		uncertain = uncertain || !sure
+	}
+	return slices.Sorted(maps.Keys(p.inside)), uncertain
+}
+
+// SensorOpen reports the last known state of a sensor, and whether there is one.
+func (p *Past) SensorOpen(id string) (open, known bool) {
+	open, known = p.sensors[id]
+	return open, known
+}
+
+func (p *Past) clone() Past {
+	return Past{inside: maps.Clone(p.inside), strangers: p.strangers, sensors: maps.Clone(p.sensors)}
+}
