@@ -1,0 +1,221 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/doorhub/doorhub/door"
+)
+
+// ErrNoPerson says that there is no such person, or no longer.
+var ErrNoPerson = errors.New("no such person")
+
+// ErrNameTaken says that somebody else has the name.
+var ErrNameTaken = errors.New("this name is taken")
+
+// ErrAmbiguous says that a word names two people.
+var ErrAmbiguous = errors.New("this names two people")
+
+// Person is somebody the doors may know, with the name and with what is enrolled.
+type Person struct {
+	door.Person
+	Name   string    `json:"name"`
+	Added  time.Time `json:"added"`
+	PIN    bool      `json:"pin"`
+	Remote bool      `json:"remote"`
+	Faces  int       `json:"faces"`
+}
+
+// AddPerson adds somebody and returns them with their new id, as "p7", which is never
+// given to anybody else. The name is trimmed; it has 1 to 100 characters, none a control
+// character, and differs from all others in more than case. Empty policies mean the
+// house's. Errors to branch on: ErrName, ErrNameTaken.
+func (s *Store) AddPerson(ctx context.Context, name string, policies, fallback []door.Set) (Person, error) {
+	name, err := cleanName(name)
+	if err != nil {
+		return Person{}, err
+	}
+	p := Person{Person: door.Person{ID: "new", Policies: policies, Fallback: fallback}, Name: name, Added: time.Now().UTC().Round(0)}
+	if err := p.Validate(); err != nil {
+		return Person{}, err
+	}
+	err = s.write(ctx, "add a person", func(tx *sql.Tx) error {
+		p.ID, err = insertPerson(tx, p)
+		return err
+	})
+	if violates(err, sqlite3.SQLITE_CONSTRAINT_UNIQUE) {
+		return Person{}, fmt.Errorf("%w: choose one that tells them apart", ErrNameTaken)
+	}
+	if err != nil {
+		return Person{}, err
+	}
+	return p, nil
+}
+
+func insertPerson(tx *sql.Tx, p Person) (id string, err error) {
+	result, err := tx.Exec(`INSERT INTO people (name, folded, policies, fallback, added) VALUES (?, ?, ?, ?, ?)`,
+		p.Name, fold(p.Name), setsText(p.Policies), setsText(p.Fallback), nanos(p.Added))
+	if err != nil {
+		return "", err
+	}
+	n, err := result.LastInsertId()
+	return personID(n), err
+}
+
+const selectPeople = `SELECT id, name, policies, fallback, added,
+	EXISTS (SELECT 1 FROM secrets WHERE person = people.id AND factor = 'pin'),
+	EXISTS (SELECT 1 FROM secrets WHERE person = people.id AND factor = 'remote'),
+	(SELECT count(*) FROM faces WHERE person = people.id)
+	FROM people `
+
+// People returns everybody, in the order in which they were added.
+func (s *Store) People(ctx context.Context) ([]Person, error) {
+	return s.selectPeople(ctx, `ORDER BY id`)
+}
+
+// Person returns the person with the id, or ErrNoPerson.
+func (s *Store) Person(ctx context.Context, id string) (Person, error) {
+	n, err := personNumber(id)
+	if err != nil {
+		return Person{}, err
+	}
+	found, err := s.selectPeople(ctx, `WHERE id = ?`, n)
+	if err != nil {
+		return Person{}, err
+	}
+	if len(found) == 0 {
+		return Person{}, noPerson(id)
+	}
+	return found[0], nil
+}
+
+// FindPerson returns whom an id or a name, in any case, names. ErrAmbiguous: it is the id
+// of one and the name of another; ErrNoPerson: nobody's.
+func (s *Store) FindPerson(ctx context.Context, nameOrID string) (Person, error) {
+	n, _ := personNumber(nameOrID) // 0 is nobody's
+	found, err := s.selectPeople(ctx, `WHERE folded = ? OR id = ?`, fold(nameOrID), n)
+	switch {
+	case err != nil:
+		return Person{}, err
+	case len(found) == 0:
+		return Person{}, noPerson(nameOrID)
+	case len(found) > 1:
+		return Person{}, fmt.Errorf("%q: %w: %s and %s; give the name of the one or the id of the other",
+			nameOrID, ErrAmbiguous, found[0].ID, found[1].ID)
+	}
+	return found[0], nil
+}
+
+func (s *Store) selectPeople(ctx context.Context, where string, args ...any) (found []Person, err error) {
+	rows, err := s.reader.QueryContext(ctx, selectPeople+where, args...)
+	if err != nil {
+		return nil, explain("read the people", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		p, err := scanPerson(rows)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, p)
+	}
+	return found, explain("read the people", rows.Err())
+}
+
+func scanPerson(rows *sql.Rows) (Person, error) {
+	var p Person
+	var n, added int64
+	var policies, fallback string
+	if err := rows.Scan(&n, &p.Name, &policies, &fallback, &added, &p.PIN, &p.Remote, &p.Faces); err != nil {
+		return Person{}, explain("read a person", err)
+	}
+	p.ID, p.Added = personID(n), fromNanos(added)
+	if err := errors.Join(json.Unmarshal([]byte(policies), &p.Policies), json.Unmarshal([]byte(fallback), &p.Fallback)); err != nil {
+		return Person{}, fmt.Errorf("policies of %s: %w: set them anew", p.ID, err)
+	}
+	return p, nil
+}
+
+// SetPolicies replaces the sets of factors that open for the person; empty means the house's.
+func (s *Store) SetPolicies(ctx context.Context, id string, policies, fallback []door.Set) error {
+	n, err := personNumber(id)
+	if err != nil {
+		return err
+	}
+	if err := (door.Person{ID: id, Policies: policies, Fallback: fallback}).Validate(); err != nil {
+		return err
+	}
+	return s.write(ctx, "set the policies", func(tx *sql.Tx) error {
+		return changesOne(id)(tx.Exec(`UPDATE people SET policies = ?, fallback = ? WHERE id = ?`, setsText(policies), setsText(fallback), n))
+	})
+}
+
+// RemovePerson erases the person's name and all credentials, from the database's free
+// pages and its write-ahead log as well. The journal keeps the id, which is never used again.
+func (s *Store) RemovePerson(ctx context.Context, id string) error {
+	n, err := personNumber(id)
+	if err != nil {
+		return err
+	}
+	err = s.write(ctx, "erase a person", func(tx *sql.Tx) error {
+		return changesOne(id)(tx.Exec(`DELETE FROM people WHERE id = ?`, n))
+	})
+	if err != nil {
+		return err
+	}
+	return s.emptyLog(ctx)
+}
+
+// emptyLog moves the write-ahead log into the database and cuts the log to nothing.
+func (s *Store) emptyLog(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var busy, frames, moved int
+	err := s.writer.QueryRowContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &frames, &moved)
+	return explain("empty the database's log", err)
+}
+
+// changesOne turns a statement that found nobody to change into ErrNoPerson.
+func changesOne(id string) func(sql.Result, error) error {
+	return func(result sql.Result, err error) error {
+		if err != nil {
+			return err
+		}
+		if n, err := result.RowsAffected(); err != nil || n == 0 {
+			return errors.Join(err, noPerson(id))
+		}
+		return nil
+	}
+}
+
+func noPerson(who string) error {
+	return fmt.Errorf("%.40q: %w: doorhub people list shows who there is", who, ErrNoPerson)
+}
+
+func personID(n int64) string { return "p" + strconv.FormatInt(n, 10) }
+
+// personNumber is the inverse of personID; "p07" and "p+7" are nobody's.
+func personNumber(id string) (int64, error) {
+	digits, ok := strings.CutPrefix(id, "p")
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if !ok || err != nil || n < 1 || personID(n) != id {
+		return 0, noPerson(id)
+	}
+	return n, nil
+}
+
+func setsText(sets []door.Set) string {
+	if len(sets) == 0 {
+		return "[]"
+	}
+	text, _ := json.Marshal(sets) // a set's text cannot fail
+	return string(text)
+}
