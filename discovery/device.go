@@ -1,0 +1,146 @@
+package discovery
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Support is where an owner finds help; Home Assistant shows it beside the device.
+const Support = "https://github.com/doorhub/doorhub"
+
+// CodeFormat is what Home Assistant lets people type as a code. It matches nothing typed,
+// too, or Home Assistant would ask for a code to lock as well.
+const CodeFormat = `^(\d{8,})?$`
+
+// CommandTemplate is the Jinja template by which Home Assistant words a command. Locking and
+// unlocking without a code send an empty one.
+const CommandTemplate = `{"action":{{ value | tojson }},"code":{{ code | default('', true) | tojson }},"at":{{ now().timestamp() }}}`
+
+// Hub is what every device says of the hub that sends it.
+type Hub struct {
+	Prefix   string // discovery prefix, Config.Prefix
+	Instance string // name in doorhub/instance/<name>/status
+	Version  string // of doorhub
+}
+
+// Door is a door as Home Assistant shall show it.
+type Door struct {
+	ID      string // door.Portal.ID
+	Name    string // for people, as "Front door"; "": the id
+	Area    string // suggested area, as "Hall"; "": none
+	Contact bool   // it has a contact
+}
+
+// Sensor is an intrusion sensor as Home Assistant shall show it.
+type Sensor struct {
+	ID    string `yaml:"id"`    // in topics and records; never change it
+	Name  string `yaml:"name"`  // for people, as "Kitchen window"; "": the id
+	Area  string `yaml:"area"`  // suggested area, as "Kitchen"; "": none
+	Class Class  `yaml:"class"` // what it watches: window, door, garage_door or opening
+}
+
+// Class is what a sensor watches, in Home Assistant's words for a binary sensor.
+type Class string
+
+// The classes of sensors.
+const (
+	ClassWindow     Class = "window"
+	ClassDoor       Class = "door"
+	ClassGarageDoor Class = "garage_door"
+	ClassOpening    Class = "opening" // anything else that opens
+)
+
+// Validate reports a class that Home Assistant would refuse.
+func (c Class) Validate() error {
+	if !slices.Contains([]Class{ClassWindow, ClassDoor, ClassGarageDoor, ClassOpening}, c) {
+		return fmt.Errorf("class: %q: use window, door, garage_door or opening", string(c))
+	}
+	return nil
+}
+
+// DoorDevice returns the name under which a door's device is known to Home Assistant. It and
+// all unique ids come from the door's id alone, so that a new name changes none of them.
+func DoorDevice(id string) string { return "doorhub_door_" + id }
+
+// SensorDevice is DoorDevice for a sensor.
+func SensorDevice(id string) string { return "doorhub_sensor_" + id }
+
+// Device returns the discovery message of a door: one device with its lock, the last person
+// recognised there and, where there is one, its contact. To be sent at start, after every
+// birth of Home Assistant, and when something of it changes.
+func Device(d Door, hub Hub) Message {
+	id := DoorDevice(d.ID)
+	return config(id, hub, deviceInfo{
+		Identifiers: []string{id}, Name: name(d.Name, d.ID), Manufacturer: "doorhub", Model: "Door",
+		SWVersion: name(hub.Version, ""), SuggestedArea: name(d.Area, ""),
+	}, map[string]any{
+		"lock":    lockOf(d, id),
+		"person":  personOf(d, id),
+		"contact": contactOf(d, id),
+	})
+}
+
+// Window returns the discovery message of an intrusion sensor. An unknown class counts as
+// opening, since Home Assistant would refuse it.
+func Window(s Sensor, hub Hub) Message {
+	id, class := SensorDevice(s.ID), s.Class
+	if class.Validate() != nil {
+		class = ClassOpening
+	}
+	return config(id, hub, deviceInfo{
+		Identifiers: []string{id}, Name: name(s.Name, s.ID), Manufacturer: "doorhub", Model: "Intrusion sensor",
+		SWVersion: name(hub.Version, ""), SuggestedArea: name(s.Area, ""),
+	}, map[string]any{
+		"contact": opening(id+"_contact", "binary_sensor."+slug(s.ID), nil, class, sensorTopic(s.ID, "contact")),
+	})
+}
+
+// Remove returns the message that makes Home Assistant forget the device that DoorDevice or
+// SensorDevice names, with all its entities.
+func Remove(device string, hub Hub) Message {
+	return state(configTopic(hub.Prefix, device), []byte{})
+}
+
+func config(id string, hub Hub, dev deviceInfo, parts map[string]any) Message {
+	return state(configTopic(hub.Prefix, id), encode(deviceConfig{
+		Device:       dev,
+		Origin:       origin{Name: "doorhub", SWVersion: name(hub.Version, ""), SupportURL: Support},
+		Availability: []availability{{Topic: statusTopic(hub.Instance), Available: online, NotAvailable: offline}},
+		QoS:          atLeastOnce,
+		Components:   parts,
+	}))
+}
+
+func lockOf(d Door, id string) lockEntity {
+	return lockEntity{
+		Platform: "lock", UniqueID: id + "_lock", EntityID: "lock." + slug(d.ID),
+		StateTopic: doorTopic(d.ID, "lock"), Locked: "LOCKED", Locking: "LOCKING",
+		Unlocked: "UNLOCKED", Unlocking: "UNLOCKING", Jammed: "JAMMED",
+		CommandTopic: commandTopic(d.ID), CommandTemplate: CommandTemplate, CodeFormat: CodeFormat,
+		Lock: wordLock, Unlock: wordUnlock,
+	}
+}
+
+func personOf(d Door, id string) personEntity {
+	topic := doorTopic(d.ID, "person")
+	return personEntity{
+		Platform: "sensor", UniqueID: id + "_person", EntityID: "sensor." + slug(d.ID) + "_last_person",
+		Name: "Last person", Icon: "mdi:account-clock",
+		StateTopic: topic, ValueTemplate: "{{ value_json.name }}", AttributesTopic: topic,
+	}
+}
+
+func contactOf(d Door, id string) any {
+	if !d.Contact {
+		return absent{Platform: "binary_sensor"}
+	}
+	called := "Contact"
+	return opening(id+"_contact", "binary_sensor."+slug(d.ID)+"_contact", &called, ClassDoor, doorTopic(d.ID, "contact"))
+}
+
+func opening(unique, entity string, called *string, class Class, topic string) contactEntity {
+	return contactEntity{
+		Platform: "binary_sensor", UniqueID: unique, EntityID: entity, Name: called,
+		DeviceClass: class, StateTopic: topic, Open: wordOpen, Closed: wordClosed,
+	}
+}

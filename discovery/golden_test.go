@@ -1,0 +1,100 @@
+package discovery
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/doorhub/doorhub/door"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+var hub = Hub{Prefix: "homeassistant", Instance: "hub", Version: "0.1.0"}
+
+var front = Door{ID: "front", Name: "Front door", Area: "Hall", Contact: true}
+
+var record = door.Record{
+	Seq:  42,
+	Time: time.Date(2026, 11, 21, 6, 30, 0, 120000001, time.UTC),
+	Clock: door.Clock{
+		Synced: true, Boot: "5b0f3c9e", Mono: 90 * time.Second,
+	},
+	Door: "front", Kind: door.KindEntry, Side: door.Entry, Person: "p1",
+	Factors: door.SetOf(door.PIN, door.FaceID),
+	Reason:  "late",
+	Details: map[string]string{"distance": "0.41", "liveness": "unjudged"},
+	Sealed:  []byte("sealed bytes"), Prev: []byte("previous hash"), Hash: []byte("its own hash"),
+}
+
+// Every byte that goes over the bus, in files that show what a change would do to the
+// dashboards and automations of others.
+func TestGolden(t *testing.T) {
+	nasty := "Ann \"the\nboss\" <script>alert('1')</script>\x00\xff\u202e {{ 7*7 }} " + strings.Repeat("x", 10<<10)
+	window := door.Record{Seq: 43, Time: record.Time, Kind: door.KindIntrusion, Details: map[string]string{"sensor": "kitchen"}}
+	prompt := door.Prompt{Door: "front", Side: door.Entry, Say: door.SayFace, Person: "p1"}
+	tests := map[string][]Message{
+		"door":            {Device(front, hub)},
+		"door_bare":       {Device(Door{ID: "back-door_2"}, Hub{Prefix: "ha/discovery", Instance: "cellar"})},
+		"door_nasty_name": {Device(Door{ID: "front", Name: nasty, Area: nasty, Contact: true}, hub)},
+		"window":          {Window(Sensor{ID: "kitchen", Name: "Kitchen window", Area: "Kitchen", Class: ClassWindow}, hub)},
+		"window_unknown":  {Window(Sensor{ID: "hatch"}, hub)},
+		"remove":          {Remove(DoorDevice("front"), hub), Remove(SensorDevice("kitchen"), hub)},
+		"states": append(append(DoorStates("front", door.DoorState{Lock: door.Locked, Open: true}, true),
+			DoorStates("back", door.DoorState{Lock: door.Jammed}, false)...), DoorStates("shed", door.DoorState{}, false)...),
+		"person":      {Person("front", record, "Ann"), Person("front", record, nasty), Person("front", record, ""), Nobody("front")},
+		"person_none": {Person("front", door.Record{Kind: door.KindExit}, "")},
+		"sensor":      {SensorState("kitchen", true), SensorState("kitchen", false)},
+		"event":       {Event(record, "Ann"), Event(record, nasty)},
+		"event_house": {Event(window, "")},
+		"prompt":      {Prompt(prompt)},
+		"status":      {Status("hub", true), Status("hub", false)},
+	}
+	for name, messages := range tests {
+		t.Run(name, func(t *testing.T) { golden(t, name, messages) })
+	}
+}
+
+func golden(t *testing.T, name string, messages []Message) {
+	t.Helper()
+	var got bytes.Buffer
+	for _, m := range messages {
+		got.WriteString(inWords(t, m))
+	}
+	file := filepath.Join("testdata", name+".json")
+	if *update {
+		if err := os.WriteFile(file, got.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatalf("%v; run go test -update and read what it writes", err)
+	}
+	if diff := cmp.Diff(string(want), got.String()); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", file, diff)
+	}
+}
+
+// inWords shows a message as JSON: the payload in place when it is JSON itself, else as text.
+func inWords(t *testing.T, m Message) string {
+	t.Helper()
+	payload := json.RawMessage(m.Payload)
+	if len(payload) == 0 || payload[0] != '{' {
+		payload = encode(string(m.Payload))
+	}
+	var out bytes.Buffer
+	line := fmt.Sprintf(`{"topic":%s,"retain":%t,"qos":%d,"payload":%s}`, encode(m.Topic), m.Retain, m.QoS, payload)
+	if err := json.Indent(&out, []byte(line), "", "  "); err != nil {
+		t.Fatalf("%s: %v in %s", m.Topic, err, line)
+	}
+	return out.String() + "\n"
+}
