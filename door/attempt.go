@@ -145,7 +145,10 @@ func (a *attempt) claimed(in Claim) {
 
 // notice remembers the nearest that a face came to the claimed person.
 func (c *claims) notice(person string, s *sighting) {
-	c.spoofed = c.spoofed || s.liveness == Spoof
+	if s.liveness == Spoof {
+		c.spoofed = true
+		return
+	}
 	d := s.near[person].distance
 	if _, ok := s.near[person]; !ok {
 		d = farAway
@@ -179,6 +182,10 @@ func (p *portal) face(in Face) {
 func (a *attempt) look(s *sighting, in Face) {
 	now := a.now.Mono
 	s.last, s.liveness = now, in.Liveness
+	if in.Liveness == Spoof { // nothing that this face showed before counts either
+		s.near, s.who = map[string]look{}, ""
+		return
+	}
 	for i, m := range in.Near {
 		if _, ok := a.people[m.Person]; !ok || !(m.Distance >= 0) {
 			continue
