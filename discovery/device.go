@@ -1,12 +1,17 @@
 package discovery
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Support is where an owner finds help; Home Assistant shows it beside the device.
 const Support = "https://github.com/doorhub/doorhub"
+
+// maker stands behind every device; Orphan knows the hub's own messages by it.
+const maker = "doorhub"
 
 // CodeFormat is what Home Assistant lets people type as a code. It matches nothing typed,
 // too, or Home Assistant would ask for a code to lock as well.
@@ -71,7 +76,7 @@ func SensorDevice(id string) string { return "doorhub_sensor_" + id }
 func Device(d Door, hub Hub) Message {
 	id := DoorDevice(d.ID)
 	return config(id, hub, deviceInfo{
-		Identifiers: []string{id}, Name: name(d.Name, d.ID), Manufacturer: "doorhub", Model: "Door",
+		Identifiers: []string{id}, Name: name(d.Name, d.ID), Manufacturer: maker, Model: "Door",
 		SWVersion: name(hub.Version, ""), SuggestedArea: name(d.Area, ""),
 	}, map[string]any{
 		"lock":    lockOf(d, id),
@@ -88,7 +93,7 @@ func Window(s Sensor, hub Hub) Message {
 		class = ClassOpening
 	}
 	return config(id, hub, deviceInfo{
-		Identifiers: []string{id}, Name: name(s.Name, s.ID), Manufacturer: "doorhub", Model: "Intrusion sensor",
+		Identifiers: []string{id}, Name: name(s.Name, s.ID), Manufacturer: maker, Model: "Intrusion sensor",
 		SWVersion: name(hub.Version, ""), SuggestedArea: name(s.Area, ""),
 	}, map[string]any{
 		"contact": opening(id+"_contact", "binary_sensor."+slug(s.ID), nil, class, sensorTopic(s.ID, "contact")),
@@ -101,10 +106,33 @@ func Remove(device string, hub Hub) Message {
 	return state(configTopic(hub.Prefix, device), []byte{})
 }
 
+// DeviceFilter is what the hub subscribes to for Orphan.
+func DeviceFilter(hub Hub) string { return configTopic(hub.Prefix, "+") }
+
+// Orphan reports whether a message from DeviceFilter, which the broker has kept, is this
+// hub's own and yet for a door or sensor that it no longer has; keep lists the devices, by
+// DoorDevice and SensorDevice, that it has. The message returned removes the device.
+func Orphan(topic string, payload []byte, hub Hub, keep []string) (Message, bool) {
+	device, ok := strings.CutPrefix(topic, hub.Prefix+"/device/")
+	device, isConfig := strings.CutSuffix(device, "/config")
+	if !ok || !isConfig || slices.Contains(keep, device) {
+		return Message{}, false
+	}
+	var c struct {
+		Origin       origin         `json:"o"`
+		Availability []availability `json:"availability"`
+	}
+	if json.Unmarshal(payload, &c) != nil || c.Origin.Name != maker || len(c.Availability) != 1 ||
+		c.Availability[0].Topic != statusTopic(hub.Instance) {
+		return Message{}, false
+	}
+	return Remove(device, hub), true
+}
+
 func config(id string, hub Hub, dev deviceInfo, parts map[string]any) Message {
 	return state(configTopic(hub.Prefix, id), encode(deviceConfig{
 		Device:       dev,
-		Origin:       origin{Name: "doorhub", SWVersion: name(hub.Version, ""), SupportURL: Support},
+		Origin:       origin{Name: maker, SWVersion: name(hub.Version, ""), SupportURL: Support},
 		Availability: []availability{{Topic: statusTopic(hub.Instance), Available: online, NotAvailable: offline}},
 		QoS:          atLeastOnce,
 		Components:   parts,

@@ -119,6 +119,38 @@ func TestTopicsMeet(t *testing.T) {
 	}
 }
 
+// A door taken out of the settings leaves Home Assistant, and nobody else's device does.
+func TestOrphan(t *testing.T) {
+	kitchen := Window(Sensor{ID: "kitchen"}, hub)
+	other := Device(Door{ID: "gate"}, Hub{Prefix: hub.Prefix, Instance: "neighbour"})
+	foreign := Message{Topic: "homeassistant/device/heater/config", Payload: bytes.ReplaceAll(kitchen.Payload, []byte(`"name":"doorhub"`), []byte(`"name":"heater"`))}
+	tests := map[string]struct {
+		found Message
+		keep  []string
+		want  bool
+	}{
+		"kept":              {kitchen, []string{DoorDevice("front"), SensorDevice("kitchen")}, false},
+		"gone":              {kitchen, []string{DoorDevice("front"), DoorDevice("kitchen")}, true},
+		"all gone":          {Device(front, hub), nil, true},
+		"another hub's":     {other, nil, false},
+		"another program's": {foreign, nil, false},
+		"removed already":   {Remove(SensorDevice("kitchen"), hub), nil, false},
+		"nonsense":          {Message{Topic: kitchen.Topic, Payload: []byte("\xff{")}, nil, false},
+		"other topic":       {Message{Topic: "homeassistant/lock/kitchen/config", Payload: kitchen.Payload}, nil, false},
+		"other prefix":      {Message{Topic: "ha/device/kitchen/config", Payload: kitchen.Payload}, nil, false},
+	}
+	for name, test := range tests {
+		got, ok := Orphan(test.found.Topic, test.found.Payload, hub, test.keep)
+		var want Message
+		if test.want {
+			want = Message{Topic: test.found.Topic, Payload: []byte{}, Retain: true, QoS: 1}
+		}
+		if diff := cmp.Diff(want, got); ok != test.want || diff != "" {
+			t.Errorf("%s: %v (-want +got):\n%s", name, ok, diff)
+		}
+	}
+}
+
 func TestClass(t *testing.T) {
 	for _, c := range []Class{ClassWindow, ClassDoor, ClassGarageDoor, ClassOpening} {
 		m := Window(Sensor{ID: "a", Class: c}, hub)
