@@ -48,12 +48,12 @@ build-novision: toolchain ## build build/doorhub-novision: no camera, no cgo, no
 .PHONY: test
 test: toolchain packages-test models announce ## set up and run all tests; PKG=./door/... for some
 	@echo 'testing with vision (a few minutes)'
-	@$(VISION) $(GO) test $(TEST_FLAGS) -timeout 8m $(PKG)
+	@$(VISION) $(GO) test $(TEST_FLAGS) -v -timeout 8m $(PKG) | .ci/test-output
 
 .PHONY: race
 race: toolchain ## the tests under the race detector, without vision
 	@echo 'testing under the race detector (a few minutes)'
-	@CGO_ENABLED=1 $(GO) test $(TEST_FLAGS) -race -timeout 15m $(PKG)
+	@CGO_ENABLED=1 $(GO) test $(TEST_FLAGS) -race -v -timeout 15m $(PKG) | .ci/test-output
 
 .PHONY: soak
 soak: toolchain packages-test models announce ## the long runs: 200 times kill -9 and more; takes an hour
