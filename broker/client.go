@@ -1,0 +1,380 @@
+package broker
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	paho "github.com/eclipse/paho.mqtt.golang"
+)
+
+// What a caller may want to know of a failed exchange with the broker.
+var (
+	ErrDown     = errors.New("not connected to the broker")         // nothing was sent, or nobody knows
+	ErrRefused  = errors.New("the broker refused the subscription") // its rules forbid the filter
+	ErrOverflow = errors.New("messages came faster than they were handled: some are lost")
+)
+
+// Times by which the client gives up, and how it tries again.
+const (
+	connectPatience = 10 * time.Second
+	answerPatience  = 10 * time.Second // for an acknowledgement
+	firstRetry      = time.Second
+	lastRetry       = 30 * time.Second
+	steady          = time.Minute // a connection that held so long starts the retries anew
+	subscribeTries  = 3
+)
+
+// ClientConfig says how a client reaches its broker and who it is there.
+type ClientConfig struct {
+	URL      string                                      // mqtt://host:port or mqtts://host:port; unused with Conn
+	Conn     func(ctx context.Context) (net.Conn, error) // makes the connection instead, as Server.Dial
+	TLS      *tls.Config                                 // for mqtts; nil: the system's CAs
+	User     string
+	Token    string
+	ClientID string        // must differ between the clients of one user
+	Will     *Message      // told by the broker when the client is gone without goodbye
+	Retry    time.Duration // first pause between tries, doubled up to 30 s; 0: 1 s
+	Queue    int           // received messages waiting to be handled; 0: 1024
+	// Problem is told of each change of what is wrong: the connection cannot be made or was
+	// lost, ErrRefused, ErrOverflow. nil: only the log is. It must not block.
+	Problem func(error)
+	Log     *slog.Logger // nil: none
+}
+
+// Client is a connection to a broker that is made again whenever it is lost. It is safe for
+// use by many goroutines.
+type Client struct {
+	cfg    ClientConfig
+	log    *slog.Logger
+	cancel context.CancelFunc
+	queue  chan paho.Message
+	again  chan error // asks for a new connection
+	done   sync.WaitGroup
+
+	mu    sync.Mutex
+	now   paho.Client   // nil while down
+	up    chan struct{} // closed while up
+	subs  []subscription
+	onUp  []func()
+	wrong error // the last problem told; nil when all is well
+}
+
+type subscription struct {
+	filter string
+	qos    byte
+	handle func(Message)
+}
+
+// Dial starts a client, which lives until ctx is done or Close. It returns before there is a
+// connection, since a hub must start without its broker, too: Ready waits for one. The error
+// tells only of settings that can never work.
+func Dial(ctx context.Context, cfg ClientConfig) (*Client, error) {
+	if err := cfg.fill(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	c := &Client{
+		cfg: cfg, log: cfg.Log.With("component", "bus"), cancel: cancel,
+		queue: make(chan paho.Message, cfg.Queue), again: make(chan error, 1), up: make(chan struct{}),
+	}
+	c.done.Go(func() { c.keepConnected(ctx) })
+	c.done.Go(func() { c.handle(ctx) })
+	return c, nil
+}
+
+func (cfg *ClientConfig) fill() error {
+	var errs []error
+	if cfg.Conn == nil {
+		errs = append(errs, validURL(cfg.URL, true))
+	}
+	if cfg.ClientID == "" {
+		errs = append(errs, errors.New("bus client: needs a client id"))
+	}
+	if cfg.Will != nil {
+		errs = append(errs, ValidTopic(cfg.Will.Topic))
+	}
+	if cfg.Queue <= 0 {
+		cfg.Queue = 1024
+	}
+	if cfg.Retry <= 0 {
+		cfg.Retry = firstRetry
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return errors.Join(errs...)
+}
+
+// keepConnected makes one connection after the other, each with a client of its own: paho's
+// own reconnecting sends again what it had stored, and an old state must not follow a new one.
+func (c *Client) keepConnected(ctx context.Context) {
+	pause := c.cfg.Retry
+	for {
+		start := time.Now()
+		err := c.connection(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		c.problem(err)
+		if time.Since(start) > steady {
+			pause = c.cfg.Retry
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+		pause = min(2*pause, lastRetry)
+	}
+}
+
+// connection lives through one connection and returns why it ended.
+func (c *Client) connection(ctx context.Context) error {
+	select {
+	case <-c.again: // meant for the connection before
+	default:
+	}
+	lost := make(chan error, 1)
+	p := paho.NewClient(c.options(ctx, lost))
+	if err := wait(ctx, p.Connect(), connectPatience+time.Second); err != nil {
+		p.Disconnect(0)
+		return fmt.Errorf("connect to the broker: %w", c.explain(err))
+	}
+	defer p.Disconnect(250)
+	if err := c.raise(ctx, p); err != nil {
+		return err
+	}
+	defer c.lower()
+	for _, f := range c.callbacks() {
+		f()
+	}
+	select {
+	case err := <-lost:
+		return fmt.Errorf("connection to the broker lost: %w", err)
+	case err := <-c.again:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// raise subscribes to all that was asked for and marks the client as up.
+func (c *Client) raise(ctx context.Context, p paho.Client) error {
+	var refused error
+	for n := 0; ; {
+		c.mu.Lock()
+		todo := slices.Clone(c.subs[n:])
+		if len(todo) == 0 {
+			c.now = p
+			close(c.up)
+			c.mu.Unlock()
+			c.problem(refused)
+			return nil
+		}
+		c.mu.Unlock()
+		err := c.subscribe(ctx, p, todo)
+		if err != nil && !errors.Is(err, ErrRefused) {
+			return err
+		}
+		refused = errors.Join(refused, err)
+		n += len(todo)
+	}
+}
+
+func (c *Client) lower() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now, c.up = nil, make(chan struct{})
+}
+
+func (c *Client) callbacks() []func() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.onUp)
+}
+
+// subscribe asks for filters and reads the answer, since paho calls a refusal a success. It
+// tries again, because mochi-mqtt refuses a packet id that one of its own deliveries has.
+func (c *Client) subscribe(ctx context.Context, p paho.Client, subs []subscription) error {
+	want := map[string]byte{}
+	for _, s := range subs {
+		want[s.filter] = max(s.qos, want[s.filter])
+	}
+	for try := 1; ; try++ {
+		t := p.SubscribeMultiple(want, nil)
+		if err := wait(ctx, t, answerPatience); err != nil {
+			return fmt.Errorf("subscribe: %w", err)
+		}
+		for filter, code := range t.(*paho.SubscribeToken).Result() {
+			if code <= 2 {
+				delete(want, filter)
+			}
+		}
+		if len(want) == 0 {
+			return nil
+		}
+		if try == subscribeTries {
+			return refusal(want)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+func refusal(filters map[string]byte) error {
+	var errs []error
+	for f := range filters {
+		errs = append(errs, fmt.Errorf("%w: %s: check the role or the rules of this user", ErrRefused, f))
+	}
+	slices.SortFunc(errs, func(a, b error) int { return compareText(a, b) })
+	return errors.Join(errs...)
+}
+
+// Subscribe has handle called with each message that filter matches, from now on and after
+// every reconnect. One goroutine calls all handlers of a client, in the order of arrival; a
+// handler may be slow or publish, but messages wait behind it and the queue is bounded. While
+// the client is down the filter is only noted and a refusal told to Problem later.
+func (c *Client) Subscribe(ctx context.Context, filter string, qos byte, handle func(Message)) error {
+	if err := ValidFilter(filter); err != nil || qos > 2 {
+		return errors.Join(err, validQoS(qos))
+	}
+	s := subscription{filter, qos, handle}
+	c.mu.Lock()
+	c.subs = append(c.subs, s)
+	p := c.now
+	c.mu.Unlock()
+	if p == nil {
+		return nil
+	}
+	err := c.subscribe(ctx, p, []subscription{s})
+	if err == nil || errors.Is(err, ErrRefused) {
+		return err
+	}
+	select { // the filter is in the list for the next connection
+	case c.again <- err:
+	default:
+	}
+	return ctx.Err()
+}
+
+// OnUp has f called after each connect and reconnect, with all subscriptions in place and Up
+// true. f may publish; it holds up only the noticing of the next loss.
+func (c *Client) OnUp(f func()) {
+	c.mu.Lock()
+	c.onUp = append(c.onUp, f)
+	already := c.now != nil
+	c.mu.Unlock()
+	if already {
+		f()
+	}
+}
+
+// Up reports whether the client is connected, with its subscriptions in place.
+func (c *Client) Up() bool { return c.current() != nil }
+
+func (c *Client) current() paho.Client {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.now == nil || !c.now.IsConnectionOpen() {
+		return nil
+	}
+	return c.now
+}
+
+// Ready waits until the client is up. When ctx ends first, the error tells why it is not.
+func (c *Client) Ready(ctx context.Context) error {
+	c.mu.Lock()
+	up := c.up
+	c.mu.Unlock()
+	select {
+	case <-up:
+		return nil
+	case <-ctx.Done():
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return errors.Join(ErrDown, c.wrong, ctx.Err())
+	}
+}
+
+// Publish sends one message and waits: at QoS 0 until it is written, above until the broker
+// has it, at most ten seconds. With ErrDown the message was not sent, or the connection was
+// lost before the answer, so that nobody knows; it will not be sent later.
+func (c *Client) Publish(ctx context.Context, m Message) error {
+	if err := errors.Join(ValidTopic(m.Topic), validQoS(m.QoS)); err != nil {
+		return err
+	}
+	p := c.current()
+	if p == nil {
+		return fmt.Errorf("publish %s: %w", m.Topic, ErrDown)
+	}
+	payload := m.Payload
+	if payload == nil {
+		payload = []byte{}
+	}
+	if err := wait(ctx, p.Publish(m.Topic, m.QoS, m.Retain, payload), answerPatience); err != nil {
+		return fmt.Errorf("publish %s: %w", m.Topic, err)
+	}
+	return nil
+}
+
+func validQoS(qos byte) error {
+	if qos > 2 {
+		return fmt.Errorf("qos %d: use 0, 1 or 2", qos)
+	}
+	return nil
+}
+
+// Close says goodbye, so that the will is not told, and ends the client.
+func (c *Client) Close() {
+	c.cancel()
+	c.done.Wait()
+}
+
+// handle calls the handlers of each message and then acknowledges it.
+func (c *Client) handle(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case m := <-c.queue:
+			c.deliver(Message{Topic: m.Topic(), Payload: m.Payload(), QoS: m.Qos(), Retain: m.Retained()})
+			m.Ack()
+		}
+	}
+}
+
+func (c *Client) deliver(m Message) {
+	c.mu.Lock()
+	subs := slices.Clone(c.subs)
+	c.mu.Unlock()
+	for _, s := range subs {
+		if Match(s.filter, m.Topic) {
+			s.handle(m)
+		}
+	}
+}
+
+// problem logs and tells a change of what is wrong, not each repetition.
+func (c *Client) problem(err error) {
+	c.mu.Lock()
+	same := compareText(err, c.wrong) == 0
+	c.wrong = err
+	c.mu.Unlock()
+	if same || err == nil {
+		return
+	}
+	c.log.Warn("bus problem", "error", err)
+	if c.cfg.Problem != nil {
+		c.cfg.Problem(err)
+	}
+}

@@ -1,0 +1,161 @@
+package broker
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	mqtt "github.com/mochi-mqtt/server/v2"
+)
+
+// What a connection is closed for before the broker sees the packet.
+var (
+	errTooLarge  = errors.New("packet larger than allowed")
+	errMalformed = errors.New("malformed packet")
+)
+
+// Packet types (MQTT 5.0, 2.1.2) and the longest fixed header.
+const (
+	typeSubscribe  = 8
+	maxFixedHeader = 5
+)
+
+// conn stands between a device's connection and the broker. It refuses packets that are too
+// large before memory is set aside for them and SUBSCRIBEs that the broker's decoder cannot
+// take, and gives every single write a deadline, whatever the device's keepalive.
+//
+// The broker reads from one goroutine, which alone touches the fields below reading.
+type conn struct {
+	net.Conn
+	writeTimeout time.Duration
+	release      func() // gives back the place among those not logged in; called once
+
+	// reading
+	in     *bufio.Reader
+	head   []byte // read and looked at, not yet handed over
+	body   int    // bytes of the present packet after head, yet to be handed over
+	limit  int    // bytes in one packet
+	v5     bool
+	client *mqtt.Client // nil until logged in
+	left   bool         // the broker has seen the client off
+	retain bool         // the packet being handled asks to be retained
+}
+
+func newConn(c net.Conn, cfg Config, release func()) *conn {
+	return &conn{
+		Conn: c, in: bufio.NewReaderSize(c, 2048), limit: cfg.MaxLoginPacket,
+		writeTimeout: cfg.WriteTimeout, release: sync.OnceFunc(release),
+	}
+}
+
+// admit marks the connection as logged in.
+func (c *conn) admit(cl *mqtt.Client, v5 bool, limit int) {
+	c.client, c.v5, c.limit = cl, v5, limit
+	c.release()
+}
+
+// Read never returns bytes of two packets at once, so that what a packet changes holds for
+// the next.
+func (c *conn) Read(p []byte) (int, error) {
+	if len(c.head) == 0 && c.body == 0 {
+		if err := c.next(); err != nil {
+			return 0, err
+		}
+	}
+	if len(c.head) > 0 {
+		n := copy(p, c.head)
+		c.head = c.head[n:]
+		return n, nil
+	}
+	n, err := c.in.Read(p[:min(len(p), c.body)])
+	c.body -= n
+	return n, err
+}
+
+// next reads the head of a packet; of a SUBSCRIBE, all of it.
+func (c *conn) next() error {
+	head, length, err := readHeader(c.in)
+	if err != nil {
+		return err
+	}
+	if len(head)+length > c.limit {
+		return fmt.Errorf("%w: %d bytes, %d allowed", errTooLarge, len(head)+length, c.limit)
+	}
+	c.head, c.body = head, length
+	if head[0]>>4 != typeSubscribe {
+		return nil
+	}
+	whole := append(head, make([]byte, length)...)
+	if _, err := io.ReadFull(c.in, whole[len(head):]); err != nil {
+		return err
+	}
+	c.head, c.body = whole, 0
+	return checkSubscribe(whole[len(head):], c.v5)
+}
+
+// readHeader reads a fixed header: the type and the number of bytes that follow.
+func readHeader(r io.ByteReader) (head []byte, length int, err error) {
+	first, err := r.ReadByte()
+	if err != nil {
+		return nil, 0, err
+	}
+	head = append(make([]byte, 0, maxFixedHeader), first)
+	for shift := 0; len(head) < maxFixedHeader; shift += 7 {
+		b, err := r.ReadByte()
+		if err != nil {
+			return nil, 0, err
+		}
+		head = append(head, b)
+		length |= int(b&0x7f) << shift
+		if b&0x80 == 0 {
+			return head, length, nil
+		}
+	}
+	return nil, 0, fmt.Errorf("%w: length of more than four bytes", errMalformed)
+}
+
+// checkSubscribe makes sure that each filter of a SUBSCRIBE is followed by its options byte
+// (MQTT 5.0, 3.8.3): mochi-mqtt v2.7.9 reads it without looking whether it is there.
+func checkSubscribe(body []byte, v5 bool) error {
+	if len(body) < 2 {
+		return fmt.Errorf("%w: SUBSCRIBE without packet id", errMalformed)
+	}
+	rest := body[2:]
+	if v5 {
+		length, n := binary.Uvarint(rest)
+		if n <= 0 || length > uint64(len(rest)-n) {
+			return fmt.Errorf("%w: properties of SUBSCRIBE", errMalformed)
+		}
+		rest = rest[n+int(length):]
+	}
+	for len(rest) > 0 {
+		if len(rest) < 2 || len(rest) < 2+int(binary.BigEndian.Uint16(rest))+1 {
+			return fmt.Errorf("%w: SUBSCRIBE ends within a filter", errMalformed)
+		}
+		rest = rest[2+int(binary.BigEndian.Uint16(rest))+1:]
+	}
+	return nil
+}
+
+// Write gives up on a device that does not read: who waits for it may hold locks that every
+// publisher to its topics needs.
+func (c *conn) Write(p []byte) (int, error) {
+	if err := c.Conn.SetWriteDeadline(time.Now().Add(c.writeTimeout)); err != nil {
+		return 0, err
+	}
+	n, err := c.Conn.Write(p)
+	if err != nil {
+		_ = c.Close()
+		return n, err
+	}
+	return n, c.Conn.SetWriteDeadline(time.Time{})
+}
+
+// SetDeadline bounds reading alone: the broker means the keepalive, which would otherwise undo
+// the deadline of a write under way.
+func (c *conn) SetDeadline(t time.Time) error { return c.Conn.SetReadDeadline(t) }

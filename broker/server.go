@@ -1,0 +1,372 @@
+package broker
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math"
+	"net"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	mqtt "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/packets"
+)
+
+// Keys of log lines.
+const (
+	keyUser   = "user"
+	keyClient = "client"
+	keyRemote = "remote"
+)
+
+const (
+	sessionLife   = 24 * time.Hour   // how long a session that asks for it is kept while its client is away
+	sysInterval   = 60               // seconds between $SYS messages, which only the hub may read
+	closePatience = 10 * time.Second // how long Close waits for clients to go
+)
+
+// ErrClosed is returned for what needs a server that has been closed.
+var ErrClosed = errors.New("the broker is closed")
+
+// Server is the embedded broker.
+type Server struct {
+	cfg   Config
+	users *Users
+	log   *slog.Logger
+	mq    *mqtt.Server
+	own   *mqtt.Client // publishes the wills that mochi does not
+	store *retained
+
+	plain, secure net.Listener // nil when not asked for
+
+	mu     sync.Mutex
+	closed bool
+	conns  map[*conn]struct{}
+	shows  []watch
+	faults []func(error)
+	logins chan struct{} // one place for each connection not yet logged in
+	fault  atomic.Bool   // the store could not write
+}
+
+type watch struct {
+	filter string
+	f      func(user string, m Message)
+}
+
+// Start runs the embedded broker until Close. cfg.Dir must name the folder in which to keep
+// retained messages. Each user's rights are those of its role.
+func Start(cfg Config, users *Users, log *slog.Logger) (*Server, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("bus: %w", err)
+	}
+	if cfg.Mode != Embedded || cfg.Dir == "" {
+		return nil, errors.New("bus: the embedded broker needs mode embedded and a folder for retained messages")
+	}
+	s := &Server{
+		cfg: cfg, users: users, log: log.With("component", "broker"),
+		conns: map[*conn]struct{}{}, logins: make(chan struct{}, cfg.MaxLogins),
+	}
+	s.mq = mqtt.New(options(cfg))
+	s.own = s.mq.NewClient(nil, mqtt.LocalListener, "doorhub", true)
+	if err := s.mq.AddHook(&hook{s: s}, nil); err != nil {
+		return nil, fmt.Errorf("bus: %w", err)
+	}
+	if err := s.restore(); err != nil {
+		return nil, fmt.Errorf("bus: %w", err)
+	}
+	if err := s.listen(); err != nil {
+		return nil, errors.Join(fmt.Errorf("bus: %w", err), s.closeListeners())
+	}
+	if err := s.mq.Serve(); err != nil {
+		return nil, errors.Join(fmt.Errorf("bus: %w", err), s.closeListeners())
+	}
+	users.watch(s.Cut)
+	s.accept(s.plain, "plain")
+	s.accept(s.secure, "tls")
+	s.log.Info("broker is up", "listen", s.Addr(), "tls_listen", s.TLSAddr())
+	return s, nil
+}
+
+// options sets limits by which mochi-mqtt v2.7.9 is harmless, and silences it: its log lines
+// hold whole packets, with passwords.
+func options(cfg Config) *mqtt.Options {
+	c := mqtt.NewDefaultServerCapabilities()
+	c.MaximumMessageExpiryInterval = 0 // a retained message stays, unless it says otherwise
+	c.MaximumSessionExpiryInterval = uint32(sessionLife / time.Second)
+	c.MaximumClients = int64(cfg.MaxClients)
+	c.ReceiveMaximum = math.MaxUint16 // there are no more packet ids, so no burst is over it
+	c.TopicAliasMaximum = 0
+	c.SharedSubAvailable = 0
+	c.MinimumProtocolVersion = 4
+	c.Compatibilities.NoInheritedPropertiesOnAck = true
+	return &mqtt.Options{Capabilities: c, SysTopicResendInterval: sysInterval, Logger: slog.New(slog.DiscardHandler)}
+}
+
+// restore hands the kept messages to the broker. A damaged file costs its own message only.
+func (s *Server) restore() error {
+	var err error
+	if s.store, err = openRetained(filepath.Join(s.cfg.Dir, "retained")); err != nil {
+		return err
+	}
+	pks, err := s.store.load(time.Now().Unix())
+	if err != nil {
+		s.log.Warn("some retained messages are lost", "error", err)
+	}
+	for _, pk := range pks {
+		s.mq.Topics.RetainMessage(pk)
+	}
+	return nil
+}
+
+func (s *Server) listen() (err error) {
+	if s.cfg.Listen != "" {
+		if s.plain, err = net.Listen("tcp", s.cfg.Listen); err != nil {
+			return fmt.Errorf("listen: %w: is another broker running? stop it, or choose another port", err)
+		}
+	}
+	if s.cfg.TLSListen == "" {
+		return nil
+	}
+	pair, err := readServerCert(s.cfg.Cert, s.cfg.Key, s.cfg.CA)
+	if err != nil {
+		return err
+	}
+	if left := time.Until(pair.Leaf.NotAfter); left < 30*24*time.Hour {
+		s.log.Warn("the broker's certificate ends soon: make a new one", "not_after", pair.Leaf.NotAfter)
+	}
+	tc := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+	if s.secure, err = tls.Listen("tcp", s.cfg.TLSListen, tc); err != nil {
+		return fmt.Errorf("tls_listen: %w: is another broker running? stop it, or choose another port", err)
+	}
+	return nil
+}
+
+func (s *Server) closeListeners() error {
+	var errs []error
+	for _, l := range []net.Listener{s.plain, s.secure} {
+		if l != nil {
+			errs = append(errs, l.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// accept serves a listener until it is closed.
+func (s *Server) accept(l net.Listener, id string) {
+	if l == nil {
+		return
+	}
+	go func() {
+		for {
+			c, err := l.Accept()
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			if err != nil { // as too many open files: give them time to close
+				s.log.Error("cannot accept connections", "error", err)
+				time.Sleep(100 * time.Millisecond)
+				continue
+			}
+			s.admitConn(c, id)
+		}
+	}()
+}
+
+// admitConn serves c in a goroutine, or closes it when too many are at the login.
+func (s *Server) admitConn(raw net.Conn, id string) {
+	select {
+	case s.logins <- struct{}{}:
+	default:
+		s.log.Warn("too many connections that have not logged in: one refused", keyRemote, raw.RemoteAddr().String())
+		_ = raw.Close()
+		return
+	}
+	c := newConn(raw, s.cfg, func() { <-s.logins })
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		c.release()
+		_ = c.Close()
+		return
+	}
+	s.conns[c] = struct{}{}
+	s.mu.Unlock()
+	go s.serve(c, id)
+}
+
+// serve runs one connection to its end. Whatever happens costs that connection only.
+func (s *Server) serve(c *conn, id string) {
+	defer s.forget(c)
+	defer func() {
+		if r := recover(); r != nil {
+			s.log.Error("a packet made the broker panic: its sender was cut", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+		}
+	}()
+	// Covers the TLS handshake, too. The broker sets its own when the client is in.
+	if err := c.Conn.SetDeadline(time.Now().Add(s.cfg.LoginTimeout)); err != nil {
+		return
+	}
+	if err := s.mq.EstablishConnection(id, c); err != nil && c.client == nil && !errors.Is(err, errRefused) {
+		s.log.Debug("no login", keyRemote, c.RemoteAddr().String(), "why", err.Error())
+	}
+}
+
+// forget cleans up after a connection, also where the broker could not.
+func (s *Server) forget(c *conn) {
+	if c.client != nil && !c.left {
+		s.seeOff(c.client)
+	}
+	c.release()
+	_ = c.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c)
+}
+
+// seeOff does for a client what the broker does when it disconnects: its will is told, its
+// session ends.
+func (s *Server) seeOff(cl *mqtt.Client) {
+	cl.Stop(packets.ErrUnspecifiedError)
+	will := cl.Properties.Will
+	if will.Flag == 1 && MayPublish(s.users.rules(userOf(cl)), will.TopicName, will.Retain) {
+		pk := packets.Packet{
+			FixedHeader: packets.FixedHeader{Type: packets.Publish, Qos: will.Qos, Retain: will.Retain},
+			TopicName:   will.TopicName, Payload: will.Payload, PacketID: uint16(will.Qos),
+		}
+		if err := s.mq.InjectPacket(s.own, pk); err != nil {
+			s.log.Error("a will could not be told", keyUser, userOf(cl), "error", err)
+		}
+		s.show(userOf(cl), pk)
+	}
+	s.mq.UnsubscribeClient(cl)
+	cl.ClearInflights()
+	if now, ok := s.mq.Clients.Get(cl.ID); ok && now == cl {
+		s.mq.Clients.Delete(cl.ID)
+	}
+}
+
+// Addr is the plaintext address in use; "" when there is none.
+func (s *Server) Addr() string { return addr(s.plain) }
+
+// TLSAddr is the TLS address in use; "" when there is none.
+func (s *Server) TLSAddr() string { return addr(s.secure) }
+
+func addr(l net.Listener) string {
+	if l == nil {
+		return ""
+	}
+	return l.Addr().String()
+}
+
+// OnPublish has f called with each allowed message on a topic that filter matches, and with
+// the user who published it, which the message itself does not tell: commands need it. f is
+// called before the message is acknowledged, in the order of its sender, from the goroutine of
+// the sender's connection: it must only enqueue. Different senders' calls may come at once.
+func (s *Server) OnPublish(filter string, f func(user string, m Message)) error {
+	if err := ValidFilter(filter); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.shows = append(s.shows, watch{filter, f})
+	return nil
+}
+
+func (s *Server) show(user string, pk packets.Packet) {
+	s.mu.Lock()
+	shows := s.shows // only ever appended to
+	s.mu.Unlock()
+	for _, w := range shows {
+		if Match(w.filter, pk.TopicName) {
+			w.f(user, Message{Topic: pk.TopicName, Payload: pk.Payload, QoS: pk.FixedHeader.Qos, Retain: pk.FixedHeader.Retain})
+		}
+	}
+}
+
+// OnFault has f called when retained messages can no longer be written, and with nil when they
+// can again. f must only enqueue.
+func (s *Server) OnFault(f func(error)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = append(s.faults, f)
+}
+
+// keepRetained writes what the broker now holds for topic. Raw input and the broker's own
+// figures are never kept.
+func (s *Server) keepRetained(topic string) {
+	if strings.HasPrefix(topic, "$") || Match("doorhub/in/#", topic) {
+		return
+	}
+	err := s.store.keep(topic, s.mq.Topics.Retained.Get)
+	if s.fault.Swap(err != nil) == (err != nil) {
+		return
+	}
+	if err != nil {
+		s.log.Error("retained messages cannot be written: free or repair the disk", "error", err)
+	}
+	s.mu.Lock()
+	faults := s.faults
+	s.mu.Unlock()
+	for _, f := range faults {
+		f(err)
+	}
+}
+
+// Cut closes the connections of a user and drops its sessions. Revoking a user and rotating its token do it.
+func (s *Server) Cut(user string) {
+	for _, cl := range s.mq.Clients.GetAll() {
+		if userOf(cl) != user {
+			continue
+		}
+		s.log.Info("connection cut", keyUser, user, keyClient, cl.ID)
+		s.disconnect(cl, packets.ErrNotAuthorized)
+		s.mq.UnsubscribeClient(cl)
+		cl.ClearInflights()
+		s.mq.Clients.Delete(cl.ID)
+	}
+}
+
+// disconnect ends a connection, telling the client why where its protocol knows how.
+func (s *Server) disconnect(cl *mqtt.Client, code packets.Code) {
+	if cl.Properties.ProtocolVersion == 5 && !cl.Closed() {
+		_ = s.mq.DisconnectClient(cl, code) // also stops; its error is the code
+	}
+	cl.Stop(code)
+}
+
+// Close disconnects everybody, tells their wills, and stops. It waits at most ten seconds.
+func (s *Server) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return ErrClosed
+	}
+	s.closed = true
+	s.mu.Unlock()
+	err := s.closeListeners()
+	for _, cl := range s.mq.Clients.GetAll() {
+		s.disconnect(cl, packets.ErrServerShuttingDown)
+	}
+	s.mu.Lock()
+	rest := slices.Collect(maps.Keys(s.conns))
+	s.mu.Unlock()
+	for _, c := range rest {
+		_ = c.Close() // those that never logged in
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.mq.Close() }()
+	select {
+	case e := <-done:
+		return errors.Join(err, e)
+	case <-time.After(closePatience):
+		return errors.Join(err, fmt.Errorf("bus: some clients were still there after %s", closePatience))
+	}
+}
