@@ -41,7 +41,7 @@ func New(cfg Config, kept Kept, now Instant) (*House, error) {
 		cfg:      cfg,
 		sensors:  slices.Clone(cfg.Sensors),
 		counters: restoreCounters(kept.Lockouts, now.Mono),
-		past:     kept.Past,
+		past:     kept.Past.Clone(),
 		problems: map[string]string{},
 		issued:   map[issue]time.Duration{},
 		started:  now,

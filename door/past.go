@@ -1,6 +1,7 @@
 package door
 
 import (
+	"encoding/json"
 	"maps"
 	"slices"
 )
@@ -69,6 +70,37 @@ func (p *Past) SensorOpen(id string) (open, known bool) {
 	return open, known
 }
 
-func (p *Past) clone() Past {
-	return Past{inside: maps.Clone(p.inside), strangers: p.strangers, sensors: maps.Clone(p.sensors)}
+// pastText is how a Past is kept between runs.
+type pastText struct {
+	Inside    map[string]bool `json:"inside"`
+	Strangers bool            `json:"strangers"`
+	Sensors   map[string]bool `json:"sensors"`
+}
+
+// MarshalJSON returns a form that UnmarshalJSON reads back.
+func (p Past) MarshalJSON() ([]byte, error) {
+	return json.Marshal(pastText{p.inside, p.strangers, p.sensors})
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (p *Past) UnmarshalJSON(text []byte) error {
+	var t pastText
+	if err := json.Unmarshal(text, &t); err != nil {
+		return err
+	}
+	*p = Past{t.Inside, t.Strangers, t.Sensors}
+	p.inside, p.sensors = orEmpty(p.inside), orEmpty(p.sensors)
+	return nil
+}
+
+func orEmpty(m map[string]bool) map[string]bool {
+	if m == nil {
+		return map[string]bool{}
+	}
+	return m
+}
+
+// Clone returns a copy that shares nothing with p.
+func (p Past) Clone() Past {
+	return Past{maps.Clone(p.inside), p.strangers, maps.Clone(p.sensors)}
 }

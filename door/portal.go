@@ -113,7 +113,7 @@ func (p *portal) through(ps pass, reason string) {
 
 // went records an entry or exit, and says so when it leaves open who is inside.
 func (p *portal) went(r Record) {
-	after := p.past.clone()
+	after := p.past.Clone()
 	after.Apply(r)
 	if _, uncertain := after.Inside(); uncertain {
 		if r.Details == nil {
