@@ -91,7 +91,9 @@ type login struct {
 }
 
 // as is the login of a user with its right token.
-func (h *house) as(user string) login { return login{user: user, token: h.tokens[user], id: user + "1"} }
+func (h *house) as(user string) login {
+	return login{user: user, token: h.tokens[user], id: user + "1"}
+}
 
 // connect logs in and returns the answer's reason code.
 func (h *house) connect(t *testing.T, l login) (*peer, packets.Packet) {

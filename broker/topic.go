@@ -61,6 +61,9 @@ func covers(wide, narrow string) bool {
 	if wildAtStart(wide) && strings.HasPrefix(narrow, "$") {
 		return false
 	}
+	if wide == "+/#" { // says the same as #
+		return true
+	}
 	w, n := split(wide), split(narrow)
 	for {
 		if w.level == "#" {
