@@ -93,7 +93,7 @@ packages: ## install the Debian packages that are missing; PACKAGES=skip does no
 	@$(if $(filter skip,$(PACKAGES)),echo 'packages: skipped',deploy/packages.sh)
 
 .PHONY: packages-test
-packages-test: ## those, and the broker and clients the tests talk to
+packages-test: ## those, and the programs of others that the tests talk to
 	@$(if $(filter skip,$(PACKAGES)),echo 'packages: skipped',deploy/packages.sh test)
 
 .PHONY: models

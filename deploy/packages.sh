@@ -3,13 +3,14 @@
 # missing, so that a second run needs neither root nor a network.
 #
 #   deploy/packages.sh        what a build and a running doorhub need
-#   deploy/packages.sh test   those, and the MQTT broker and clients the tests talk to
+#   deploy/packages.sh test   those, and the programs of others that the tests talk to
 set -euo pipefail
 
 # ca-certificates: pip and go fetch over TLS; a minimal Debian may lack it.
 build=(ca-certificates g++ python3-pip libopencv-dev libdlib-dev libopenblas-dev
 	liblapack-dev libjpeg-dev pkg-config)
-peers=(mosquitto mosquitto-clients)
+# mosquitto: brokers and clients that are not ours; jinja2: what Home Assistant renders with.
+peers=(mosquitto mosquitto-clients python3-jinja2)
 
 say() { printf 'packages: %s\n' "$*"; }
 die() { say "$*" >&2; exit 1; }
