@@ -120,4 +120,4 @@ toolchain:
 .PHONY: announce
 announce: toolchain packages
 	@$(VISION) if [ "$$($(GO) list -f '{{.Stale}}' gocv.io/x/gocv)" = true ]; then \
-		echo 'compiling the bindings to OpenCV and dlib: once, about 3 minutes on a PC, 15 on a Raspberry Pi 4'; fi
+		echo 'compiling the bindings to OpenCV and dlib: once, about 2 minutes on a PC, several times that on a Raspberry Pi'; fi
