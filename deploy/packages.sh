@@ -24,17 +24,12 @@ missing() {
 	done
 }
 
-# as_root runs its arguments as root: directly, or by sudo (which asks for no password when
-# nobody is there to type one).
-as_root() {
-	if [ "$(id -u)" -eq 0 ]; then
-		"$@"
-	elif [ -t 0 ]; then
-		sudo "$@"
-	else
-		sudo -n "$@"
-	fi
-}
+# as_root runs its arguments as root: directly, or by sudo, which asks for no password when
+# nobody is there to type one.
+sudo=(sudo)
+[ -t 0 ] || sudo+=(-n)
+[ "$(id -u)" -ne 0 ] || sudo=()
+as_root() { "${sudo[@]}" "$@"; }
 
 apt() {
 	as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 \
