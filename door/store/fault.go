@@ -29,7 +29,11 @@ func explain(doing string, err error) error {
 	if !errors.As(err, &fault) {
 		return fmt.Errorf("%s: %w", doing, err)
 	}
-	switch fault.Code() & 0xff { // the rest are SQLite's extended codes
+	code := fault.Code() & 0xff // the rest tells SQLite's extended codes
+	if fault.Code() == sqlite3.SQLITE_IOERR_SHMSIZE {
+		code = sqlite3.SQLITE_FULL // no room for the log's index is not reported as such
+	}
+	switch code {
 	case sqlite3.SQLITE_FULL:
 		return fmt.Errorf("%s: %w: make room on it (%w)", doing, ErrFull, err)
 	case sqlite3.SQLITE_READONLY:

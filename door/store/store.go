@@ -31,6 +31,7 @@ type Store struct {
 	reader *sql.DB
 
 	argon chan struct{} // a place for each argon2id that may run, for its memory
+	chunk uint64        // how many records one goroutine verifies at a time
 
 	mu     sync.Mutex // held by whoever writes
 	insert *sql.Stmt
@@ -54,7 +55,7 @@ func Open(dir string, opts ...Option) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the data folder: %w", err)
 	}
-	s := &Store{dir: dir, config: config, argon: make(chan struct{}, argonAtOnce)}
+	s := &Store{dir: dir, config: config, argon: make(chan struct{}, argonAtOnce), chunk: verifyChunk}
 	if err := s.open(context.Background()); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}

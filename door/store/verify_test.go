@@ -102,8 +102,9 @@ func TestTampering(t *testing.T) {
 
 // The seams between the chunks that are checked in parallel are checked as well.
 func TestTamperingAtTheSeams(t *testing.T) {
-	const n = 3*verifyChunk + 5
+	const chunk, n = 16, 3*16 + 5
 	s := newStore(t)
+	s.chunk = chunk
 	mustAppend(t, s, someRecords(n)...)
 	var told []uint64
 	_, err := s.Verify(context.Background(), nil, func(done, total uint64) {
@@ -116,11 +117,11 @@ func TestTamperingAtTheSeams(t *testing.T) {
 	if len(told) == 0 || told[len(told)-1] != n {
 		t.Errorf("progress told: %v", told)
 	}
-	for _, seq := range []uint64{n, 2*verifyChunk + 1, 2 * verifyChunk, verifyChunk + 1, verifyChunk, 1} {
+	for _, seq := range []uint64{n, 2*chunk + 1, 2 * chunk, chunk + 1, chunk, 1} {
 		raw(t, s.dir, fmt.Sprintf(`UPDATE journal SET person = 'p9' WHERE seq = %d`, seq))
 		wantFound(t, s, seq, Changed)
 	}
-	raw(t, s.dir, fmt.Sprintf(`DELETE FROM journal WHERE seq BETWEEN 1 AND %d`, verifyChunk))
+	raw(t, s.dir, fmt.Sprintf(`DELETE FROM journal WHERE seq BETWEEN 1 AND %d`, chunk))
 	wantFound(t, s, 1, Missing)
 }
 
@@ -144,9 +145,10 @@ func TestRewrittenWithTheKey(t *testing.T) {
 
 // A hash made with the key over a wrong link is found by the link.
 func TestUnlinkedRecord(t *testing.T) {
-	for _, seq := range []int64{1, 7, verifyChunk + 1} {
+	for _, seq := range []int64{1, 7, 17} {
 		s := newStore(t)
-		mustAppend(t, s, someRecords(verifyChunk+2)...)
+		s.chunk = 16
+		mustAppend(t, s, someRecords(18)...)
 		var e entry
 		must(t, s.reader.QueryRow(`SELECT `+columns+` FROM journal WHERE seq = ?`, seq).Scan(e.pointers()...))
 		e.prev = make([]byte, 32)
