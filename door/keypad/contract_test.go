@@ -333,12 +333,12 @@ func TestTerminalInput(t *testing.T) {
 		typed string
 		want  []Event
 	}{
-		"a line":            {"246810\n", entered("246810")},
-		"windows line":      {"12\r\n34\r\n", append(entered("12"), entered("34")...)},
-		"small letters":     {"a", []Event{{Kind: Function, Function: 'A'}}},
+		"a line":             {"246810\n", entered("246810")},
+		"windows line":       {"12\r\n34\r\n", append(entered("12"), entered("34")...)},
+		"small letters":      {"a", []Event{{Kind: Function, Function: 'A'}}},
 		"spaces and rubbish": {" 1-2\x00\xff\u0663x#", entered("12")},
-		"huge":              {strings.Repeat("1", 100000) + "\n2\n", append(append(digits(100000), Event{Kind: TooLong}), entered("2")...)},
-		"nothing":           {"", nil},
+		"huge":               {strings.Repeat("1", 100000) + "\n2\n", append(append(digits(100000), Event{Kind: TooLong}), entered("2")...)},
+		"nothing":            {"", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			term, err := NewTerminal(Defaults(), strings.NewReader(c.typed), clock())
