@@ -210,7 +210,11 @@ func startsLocked(t *testing.T, r rig) {
 func unlocksAndLocks(t *testing.T, r rig) {
 	before := len(r.told())
 	for range 2 {
-		r.do(t, r.Unlock(5*time.Second))
+		err := r.Unlock(5 * time.Second)
+		if s := r.State(); s != door.Unlocked {
+			t.Errorf("%s as soon as Unlock returns", s)
+		}
+		r.do(t, err)
 		r.unlocked(t, "after Unlock")
 		r.do(t, r.Lock())
 		r.locked(t, "after Lock")

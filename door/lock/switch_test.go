@@ -199,6 +199,35 @@ func TestBouncingSwitchTellsOnce(t *testing.T) {
 	})
 }
 
+// Edges that come in the very moment in which a level has lasted: timer and edge race, and
+// neither may tell a level that is only beginning.
+func TestEdgeRacesTimer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		now := clock()
+		sim := NewSimulator(Defaults(), now)
+		hold := REXDefaults().Debounce
+		told := 0
+		s, err := NewSwitch(REXDefaults(), sim.Button(), func(c Change) {
+			told++
+			if lasted := now() - c.At; lasted < hold {
+				t.Errorf("%+v told after %s", c, lasted)
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		for i := range 500 {
+			sim.Press(i%2 == 0)
+			<-time.After(hold)
+		}
+		wait(time.Second)
+		if told != 500 {
+			t.Errorf("%d changes told of 500", told)
+		}
+	})
+}
+
 func TestClosedSwitchIsSilent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sim := NewSimulator(Defaults(), clock())
