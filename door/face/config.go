@@ -1,0 +1,58 @@
+// Package face finds faces in pictures, describes each by 128 numbers, compares them with
+// those enrolled, and follows them from frame to frame.
+//
+// A descriptor is the output of dlib's face recognition ResNet; two pictures of one person
+// are nearer than 0.6 (Euclidean), those of different people mostly farther. What needs
+// OpenCV and dlib is built with the tag vision; gallery, tracker, settings and the checks
+// of a picture's header are not.
+package face
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Config says how faces are found and what a picture for enrolment must be.
+type Config struct {
+	Models      string        `yaml:"models"`       // folder of the face models; empty: $DOORHUB_CACHE/models, ~/.cache/doorhub/models, /usr/local/share/doorhub/models
+	MinFace     int           `yaml:"min_face"`     // pixels; a narrower face is not enrolled
+	MaxPictures int           `yaml:"max_pictures"` // pictures in one enrolment, 1 to 10
+	Blur        float64       `yaml:"blur"`         // sharpness below which a picture is not enrolled: variance of the Laplacian; 0: never
+	Idle        time.Duration `yaml:"idle"`         // from look to look while nobody is in view
+	Every       time.Duration `yaml:"every"`        // from look to look while somebody is
+	Gone        time.Duration `yaml:"gone"`         // not seen for it, a face has left
+}
+
+// Defaults returns the settings of an owner who has chosen none.
+func Defaults() Config {
+	return Config{MinFace: 80, MaxPictures: 10, Blur: 40,
+		Idle: 300 * time.Millisecond, Every: 150 * time.Millisecond, Gone: 1500 * time.Millisecond}
+}
+
+// Validate reports all that is wrong, each with what would be right. Whether the models are
+// there is seen when they are loaded.
+func (c Config) Validate() error {
+	var errs []error
+	if c.MinFace < 40 || c.MinFace > 1000 {
+		errs = append(errs, fmt.Errorf("min_face: %d: use 40 to 1000 pixels", c.MinFace))
+	}
+	if c.MaxPictures < 1 || c.MaxPictures > 10 {
+		errs = append(errs, fmt.Errorf("max_pictures: %d: use 1 to 10", c.MaxPictures))
+	}
+	if !(c.Blur >= 0 && c.Blur <= 10_000) { // also refuses NaN
+		errs = append(errs, fmt.Errorf("blur: %v: use 0 (never) to 10000", c.Blur))
+	}
+	errs = append(errs,
+		between("idle", c.Idle, 50*time.Millisecond, 5*time.Second),
+		between("every", c.Every, 50*time.Millisecond, 5*time.Second),
+		between("gone", c.Gone, 500*time.Millisecond, time.Minute))
+	return errors.Join(errs...)
+}
+
+func between(key string, v, low, high time.Duration) error {
+	if v < low || v > high {
+		return fmt.Errorf("%s: %s: use %s to %s", key, v, low, high)
+	}
+	return nil
+}

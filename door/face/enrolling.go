@@ -1,0 +1,115 @@
+//go:build vision
+
+package face
+
+import (
+	"errors"
+	"fmt"
+	"image"
+
+	"gocv.io/x/gocv"
+)
+
+// Decode makes a picture out of a JPEG or PNG file: BGR, 8 bits a channel, upright by its
+// EXIF orientation. What is no picture, cut off, over 10 MB or over 40 megapixels is refused
+// with ErrPicture before it takes memory. Who gets the picture must Close it.
+func Decode(data []byte) (gocv.Mat, error) {
+	if err := checkPicture(data); err != nil {
+		return gocv.Mat{}, err
+	}
+	img, err := gocv.IMDecode(data, gocv.IMReadColor)
+	if err != nil {
+		return gocv.Mat{}, fmt.Errorf("%w: %w", ErrPicture, err)
+	}
+	if img.Empty() {
+		img.Close()
+		return gocv.Mat{}, fmt.Errorf("%w: the file is damaged: copy it again", ErrPicture)
+	}
+	return img, nil
+}
+
+// Enrol judges 1 to max_pictures JPEG or PNG files of one person, and describes those it
+// accepts. A face nearer than identify to somebody else in the gallery is refused; person is
+// the id under which the face may be in it already. Accepted are the pictures not refused;
+// when two of them show different people, all are refused.
+//
+// The error is ErrCount, or that of a recogniser that does not work; pictures that are not
+// good enough are no error but a Refusal each.
+func (r *Recogniser) Enrol(person string, pictures [][]byte, g *Gallery, identify float64) (Enrolment, error) {
+	if err := r.cfg.validCount(len(pictures)); err != nil {
+		return Enrolment{}, err
+	}
+	defer trimMemory()
+	portraits := make([]portrait, len(pictures))
+	for i, data := range pictures {
+		p, err := r.portray(data)
+		if err != nil {
+			return Enrolment{}, err
+		}
+		portraits[i] = p
+	}
+	return r.cfg.judge(person, portraits, g, identify), nil
+}
+
+func (r *Recogniser) portray(data []byte) (portrait, error) {
+	img, err := Decode(data)
+	if errors.Is(err, ErrPicture) {
+		return portrait{err: err}, nil
+	}
+	if err != nil {
+		return portrait{}, err
+	}
+	defer img.Close()
+	faces, err := r.search(img)
+	if err != nil {
+		return portrait{}, err
+	}
+	var p portrait
+	for _, f := range faces {
+		p.faces = append(p.faces, portrayed{f.Box.Dx(), sharpness(img, f.Box), f.Descriptor})
+	}
+	return p, nil
+}
+
+// fullSide is the longer side up to which a large picture is searched when no face was found
+// in it scaled down: a second or so.
+const fullSide = 4000
+
+// search looks for faces at the usual size, then for small ones: in the whole of a large
+// picture, or in a small one blown up, where they are found so that the refusal can say that
+// they are small.
+func (r *Recogniser) search(img gocv.Mat) ([]Face, error) {
+	faces, _, err := r.find(img, lookSide, 1)
+	if err != nil || len(faces) > 0 {
+		return faces, err
+	}
+	faces, _, err = r.find(img, fullSide, 2)
+	return faces, err
+}
+
+// sharpSide is the size to which a face is scaled before its sharpness is measured, so that
+// the same face is as sharp in a large picture as in a small one.
+const sharpSide = 100
+
+// sharpness is the variance of the Laplacian of the grey face (Pech-Pacheco et al., "Diatom
+// autofocusing in brightfield microscopy", 2000): small when there are no edges.
+func sharpness(img gocv.Mat, box image.Rectangle) float64 {
+	box = box.Intersect(image.Rect(0, 0, img.Cols(), img.Rows()))
+	if box.Empty() {
+		return 0
+	}
+	part := img.Region(box)
+	defer part.Close()
+	grey, edges := gocv.NewMat(), gocv.NewMat()
+	defer grey.Close()
+	defer edges.Close()
+	gocv.CvtColor(part, &grey, gocv.ColorBGRToGray)
+	gocv.Resize(grey, &grey, image.Pt(sharpSide, sharpSide), 0, 0, interpolation(float64(sharpSide)/float64(box.Dx())))
+	gocv.Laplacian(grey, &edges, gocv.MatTypeCV64F, 1, 1, 0, gocv.BorderDefault)
+	mean, deviation := gocv.NewMat(), gocv.NewMat()
+	defer mean.Close()
+	defer deviation.Close()
+	gocv.MeanStdDev(edges, &mean, &deviation)
+	d := deviation.GetDoubleAt(0, 0)
+	return d * d
+}
