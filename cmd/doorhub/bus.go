@@ -1,0 +1,207 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/doorhub/doorhub/broker"
+	"github.com/doorhub/doorhub/discovery"
+	"github.com/doorhub/doorhub/door"
+)
+
+// hubUser is the hub's own user of the embedded broker.
+const hubUser = "hub"
+
+// openBus starts the embedded broker, or goes to the external one, and connects the hub to it.
+func (h *hub) openBus(ctx context.Context) (err error) {
+	cc := broker.ClientConfig{}
+	if h.cfg.Broker.Mode == broker.External {
+		if cc, err = h.cfg.Broker.External(h.log); err != nil {
+			return fmt.Errorf("broker: %w", err)
+		}
+	} else if cc, err = h.startBroker(); err != nil {
+		return err
+	}
+	client, err := h.dial(ctx, cc, "bus")
+	if err != nil {
+		return err
+	}
+	h.bus = h.newOutlet("bus", client)
+	if err := client.Subscribe(ctx, discovery.ReadingFilter, 1, h.reading); err != nil {
+		return fmt.Errorf("bus: %w", err)
+	}
+	return h.meetHomeAssistant(ctx, client)
+}
+
+func (h *hub) startBroker() (broker.ClientConfig, error) {
+	cfg := h.cfg.Broker
+	cfg.Dir = h.cfg.Data
+	server, err := broker.Start(cfg, h.users, h.log)
+	if err != nil {
+		return broker.ClientConfig{}, err
+	}
+	h.undo.add("broker", server.Close)
+	h.server = server
+	token, err := h.users.Lend(hubUser, broker.RoleHub)
+	if errors.Is(err, broker.ErrUserExists) {
+		err = fmt.Errorf("the name %q is the hub's own on the bus: revoke that user: %w", hubUser, err)
+	}
+	server.OnFault(func(err error) {
+		f := door.Fault{Part: "broker"}
+		if err != nil {
+			f.Reason, f.Detail = "unwritten", err.Error()
+		}
+		h.send(f)
+	})
+	return broker.ClientConfig{Conn: server.Dial, User: hubUser, Token: token}, err
+}
+
+// dial connects a client whose will says that this hub is gone.
+func (h *hub) dial(ctx context.Context, cc broker.ClientConfig, part string) (*broker.Client, error) {
+	will := message(discovery.Status(h.cfg.Name, false))
+	cc.Will = &will
+	cc.ClientID = "doorhub-" + h.cfg.Name
+	cc.Log = h.log
+	cc.Problem = func(err error) {
+		f := door.Fault{Part: part}
+		if err != nil {
+			f.Reason, f.Detail = "broker_down", err.Error()
+		}
+		h.send(f)
+	}
+	client, err := broker.Dial(ctx, cc)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", part, err)
+	}
+	client.OnUp(func() { h.send(door.Fault{Part: part}) })
+	h.undo.add(part, func() error {
+		bye, cancel := context.WithTimeout(context.Background(), closePatience/2)
+		defer cancel()
+		err := client.Publish(bye, message(discovery.Status(h.cfg.Name, false)))
+		client.Close()
+		if errors.Is(err, broker.ErrDown) {
+			return nil // its will says so
+		}
+		return err
+	})
+	return client, nil
+}
+
+func message(m discovery.Message) broker.Message {
+	return broker.Message{Topic: m.Topic, Payload: m.Payload, QoS: m.QoS, Retain: m.Retain}
+}
+
+// meetHomeAssistant announces the house and listens for commands, on the bus or on the broker
+// that Home Assistant already has.
+func (h *hub) meetHomeAssistant(ctx context.Context, bus *broker.Client) error {
+	cfg := h.cfg.HomeAssistant
+	if !cfg.Enabled {
+		return nil
+	}
+	client, outlet, user := bus, h.bus, ""
+	if cfg.Broker != "" {
+		cc, err := broker.Config{Mode: broker.External, URL: cfg.Broker, User: cfg.User,
+			PasswordFile: cfg.PasswordFile, CA: cfg.CA}.External(h.log)
+		if err != nil {
+			return fmt.Errorf("home_assistant: %w", err)
+		}
+		if client, err = h.dial(ctx, cc, "home_assistant"); err != nil {
+			return err
+		}
+		outlet, user = h.newOutlet("home_assistant", client), "home_assistant"
+		h.ha = outlet
+	}
+	outlet.announce = h.announcements
+	err := errors.Join(
+		client.Subscribe(ctx, cfg.Birth, 1, func(m broker.Message) {
+			if discovery.Birth(m.Topic, m.Payload, cfg.Birth) {
+				outlet.afresh()
+			}
+		}),
+		client.Subscribe(ctx, discovery.DeviceFilter(h.hubInfo()), 1, func(m broker.Message) { h.orphan(outlet, m) }))
+	if user == "" && h.server != nil {
+		return errors.Join(err, h.server.OnPublish(discovery.CommandFilter, h.command))
+	}
+	return errors.Join(err, client.Subscribe(ctx, discovery.CommandFilter, 1, func(m broker.Message) { h.command("home_assistant", m) }))
+}
+
+func (h *hub) hubInfo() discovery.Hub {
+	return discovery.Hub{Prefix: h.cfg.HomeAssistant.Prefix, Instance: h.cfg.Name, Version: version}
+}
+
+// announcements are the discovery messages of all that the config has.
+func (h *hub) announcements() []discovery.Message {
+	var ms []discovery.Message
+	for _, d := range h.cfg.Doors {
+		contact := d.Hardware == simulated || d.Contact.Line.Wired()
+		ms = append(ms, discovery.Device(discovery.Door{ID: d.ID, Name: d.Name, Area: d.Area, Contact: contact}, h.hubInfo()))
+	}
+	for _, s := range h.cfg.Sensors {
+		ms = append(ms, discovery.Window(discovery.Sensor{ID: s.ID, Name: s.Name, Area: s.Area, Class: s.Kind}, h.hubInfo()))
+	}
+	return ms
+}
+
+// orphan takes a device out of Home Assistant that the config no longer has.
+func (h *hub) orphan(o *outlet, m broker.Message) {
+	var keep []string
+	for _, d := range h.cfg.Doors {
+		keep = append(keep, discovery.DoorDevice(d.ID))
+	}
+	for _, s := range h.cfg.Sensors {
+		keep = append(keep, discovery.SensorDevice(s.ID))
+	}
+	if gone, ok := discovery.Orphan(m.Topic, m.Payload, h.hubInfo(), keep); ok {
+		o.show(gone)
+	}
+}
+
+// reading takes what a sensor's user sent; the broker saw to it that it is that user.
+func (h *hub) reading(m broker.Message) {
+	sensor, open, err := discovery.ParseReading(m.Topic, m.Payload)
+	if m.Retain {
+		return // raw input is never retained: this is not ours
+	}
+	part := "sensor/" + sensor
+	if !h.hasSensor(sensor) {
+		return
+	}
+	if err != nil {
+		h.send(door.Fault{Part: part, Reason: "unreadable", Detail: err.Error()})
+		return
+	}
+	h.send(door.Fault{Part: part})
+	h.send(door.Sensor{Sensor: sensor, Open: open})
+}
+
+func (h *hub) hasSensor(id string) bool {
+	for _, s := range h.cfg.Sensors {
+		if s.ID == id {
+			return true
+		}
+	}
+	return false
+}
+
+// command takes what somebody asked for; its code is looked up off the house's loop.
+func (h *hub) command(user string, m broker.Message) {
+	cmd, code, err := discovery.ParseCommand(m.Topic, m.Payload, m.Retain)
+	if errors.Is(err, discovery.ErrTopic) {
+		return
+	}
+	cmd.User = user
+	if code == "" {
+		h.send(cmd)
+		return
+	}
+	select {
+	case h.codes <- codeCheck{cmd, code}:
+	default: // faster than codes can be checked: nobody's finger
+		cmd.Bad = "too many commands at once"
+		h.send(cmd)
+	}
+}
+
+func usersFile(data string) string { return filepath.Join(data, "users.json") }

@@ -1,0 +1,225 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/doorhub/doorhub/broker"
+	"github.com/doorhub/doorhub/door"
+	"github.com/doorhub/doorhub/door/store"
+)
+
+// reply is how a call answers: items one by one, and progress on what is slow.
+type reply struct {
+	item     func(any) error
+	progress func(done, total uint64)
+}
+
+// call is one method of the service as it goes over the control socket.
+type call func(ctx context.Context, s *service, req json.RawMessage, to reply) error
+
+// calls are all methods by name. Local and remote commands use the same.
+func calls() map[string]call {
+	return map[string]call{
+		"people.add": one((*service).addPerson),
+		"people.list": func(ctx context.Context, s *service, _ json.RawMessage, to reply) error {
+			people, err := s.people(ctx)
+			return errors.Join(err, each(to, people))
+		},
+		"people.show":   one((*service).person),
+		"people.remove": one((*service).removePerson),
+		"people.enrol": func(ctx context.Context, s *service, raw json.RawMessage, to reply) error {
+			req, err := decode[enrolRequest](raw)
+			if err != nil {
+				return err
+			}
+			results, err := s.enrol(ctx, req, func(done, total int) { to.progress(uint64(done), uint64(total)) })
+			return errors.Join(each(to, results), err)
+		},
+		"try":              one((*service).try),
+		"log":              callLog,
+		"log.verify":       callVerify,
+		"broker.user.list": callUsers,
+		"broker.user.add":  one((*service).addUser),
+		"broker.user.revoke": one(func(s *service, _ context.Context, req userRequest) (broker.User, error) {
+			return broker.User{Name: req.Name}, s.users.Revoke(req.Name)
+		}),
+		"broker.user.rotate": one(func(s *service, _ context.Context, req userRequest) (userView, error) {
+			token, err := s.users.Rotate(req.Name)
+			return userView{broker.User{Name: req.Name}, token}, err
+		}),
+	}
+}
+
+// one makes a call of a method with one answer.
+func one[Q, A any](f func(*service, context.Context, Q) (A, error)) call {
+	return func(ctx context.Context, s *service, raw json.RawMessage, to reply) error {
+		req, err := decode[Q](raw)
+		if err != nil {
+			return err
+		}
+		a, err := f(s, ctx, req)
+		if err != nil {
+			return err
+		}
+		return to.item(a)
+	}
+}
+
+func each[A any](to reply, items []A) error {
+	for _, i := range items {
+		if err := to.item(i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func decode[Q any](raw json.RawMessage) (req Q, err error) {
+	if err = json.Unmarshal(raw, &req); err != nil {
+		err = fmt.Errorf("request: %w", err)
+	}
+	return req, err
+}
+
+type logRequest struct {
+	Who   string      `json:"who,omitempty"`
+	Kinds []door.Kind `json:"kinds,omitempty"`
+	Door  string      `json:"door,omitempty"`
+	From  time.Time   `json:"from,omitzero"`
+	To    time.Time   `json:"to,omitzero"`
+	Limit int         `json:"limit,omitempty"` // the newest so many
+}
+
+// logRow is a record with what its ids are called.
+type logRow struct {
+	door.Record
+	Name string `json:"name,omitempty"` // of the person, or of the sensor
+}
+
+func callLog(ctx context.Context, s *service, raw json.RawMessage, to reply) error {
+	req, err := decode[logRequest](raw)
+	if err != nil {
+		return err
+	}
+	f := store.Filter{Kinds: req.Kinds, Door: req.Door, From: req.From, To: req.To}
+	if req.Who != "" {
+		if f.Person, err = s.idOf(ctx, req.Who); err != nil {
+			return err
+		}
+	}
+	if f.After, err = s.startOfNewest(ctx, f, req.Limit); err != nil {
+		return err
+	}
+	name, err := s.naming(ctx)
+	if err != nil {
+		return err
+	}
+	for r, err := range s.store.Records(ctx, f) {
+		if err != nil {
+			return err
+		}
+		if err := to.item(logRow{r, name(r)}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// idOf takes the id of an erased person, too: their records still have it.
+func (s *service) idOf(ctx context.Context, who string) (string, error) {
+	p, err := s.store.FindPerson(ctx, who)
+	if errors.Is(err, store.ErrNoPerson) && strings.HasPrefix(who, "p") && door.ValidID(who) == nil {
+		return who, nil
+	}
+	return p.ID, err
+}
+
+// startOfNewest returns after which record the newest so many of f begin.
+func (s *service) startOfNewest(ctx context.Context, f store.Filter, limit int) (after uint64, err error) {
+	if limit <= 0 {
+		return 0, nil
+	}
+	f.Newest, f.Limit = true, limit
+	for r, err := range s.store.Records(ctx, f) {
+		if err != nil {
+			return 0, err
+		}
+		after = r.Seq - 1
+	}
+	return after, nil
+}
+
+func (s *service) naming(ctx context.Context) (func(door.Record) string, error) {
+	people, err := s.store.People(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var ns names
+	ns.set(people)
+	sensors := map[string]string{}
+	for _, sensor := range s.cfg.Sensors {
+		sensors[sensor.ID] = sensor.Name
+	}
+	return func(r door.Record) string {
+		if id, ok := r.Details[door.DetailSensor]; ok {
+			return sensors[id]
+		}
+		return ns.of(r.Person)
+	}, nil
+}
+
+type verifyRequest struct {
+	Heads []store.Head `json:"heads,omitempty"`
+}
+
+type verifyAnswer struct {
+	Head  store.Head `json:"head"`
+	Whole bool       `json:"whole"`
+	Wrong string     `json:"wrong,omitempty"`
+	Seq   uint64     `json:"seq,omitempty"` // the first record that is wrong
+}
+
+func callVerify(ctx context.Context, s *service, raw json.RawMessage, to reply) error {
+	req, err := decode[verifyRequest](raw)
+	if err != nil {
+		return err
+	}
+	head, err := s.store.Verify(ctx, req.Heads, to.progress)
+	var broken *store.ChainError
+	if errors.As(err, &broken) {
+		return to.item(verifyAnswer{Head: head, Wrong: broken.Error(), Seq: broken.Seq})
+	}
+	if err != nil {
+		return err
+	}
+	return to.item(verifyAnswer{Head: head, Whole: true})
+}
+
+type userRequest struct {
+	Name string      `json:"name"`
+	Role broker.Role `json:"role,omitempty"`
+}
+
+type userView struct {
+	broker.User
+	Token string `json:"token,omitempty"` // shown this once
+}
+
+func (s *service) addUser(_ context.Context, req userRequest) (userView, error) {
+	if _, err := broker.ParseRole(string(req.Role)); err != nil {
+		return userView{}, err
+	}
+	token, err := s.users.Add(req.Name, req.Role)
+	return userView{broker.User{Name: req.Name, Role: req.Role}, token}, err
+}
+
+func callUsers(_ context.Context, s *service, _ json.RawMessage, to reply) error {
+	return each(to, s.users.List())
+}
+
+func readerOf(key, doorID string) bool { return strings.HasPrefix(key, "reader:"+doorID+"/") }

@@ -1,0 +1,196 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/term"
+	"gopkg.in/yaml.v3"
+
+	"github.com/doorhub/doorhub/broker"
+	"github.com/doorhub/doorhub/door"
+	"github.com/doorhub/doorhub/door/store"
+)
+
+type initCmd struct {
+	Hosts     []string `help:"Names and addresses by which devices reach this hub (default: its own name, localhost and its addresses)." placeholder:"HOST"`
+	Fallback  string   `help:"Factors that open while faces cannot be seen: none, or two others, as pin+card (default: ask, else none)." placeholder:"SET"`
+	Simulated bool     `help:"No hardware yet: lock, contact and keypad in memory."`
+}
+
+// Run makes all that a hub needs, and overwrites nothing.
+func (c initCmd) Run(a *app) error {
+	cfg, file, err := c.prepare(a)
+	if err != nil {
+		return err
+	}
+	if err := store.CreateKey(cfg.Data); err != nil {
+		return err
+	}
+	st, err := store.Open(cfg.Data, store.With(cfg.Store))
+	if err != nil {
+		return err
+	}
+	certs := filepath.Join(cfg.Data, "certs")
+	err = errors.Join(broker.MakeCA(certs, c.hosts()...), writeNew(file, c.configText(cfg, certs)))
+	users, err2 := makeUsers(cfg)
+	if err := errors.Join(err, err2, st.Close()); err != nil {
+		return err
+	}
+	return a.printInit(cfg, file, certs, users)
+}
+
+// prepare reads the settings to begin with: the defaults, in the named folder and file.
+func (c initCmd) prepare(a *app) (Config, string, error) {
+	cfg := Defaults()
+	file := a.cli.Config
+	if a.cli.Data != "" {
+		cfg.Data = a.cli.Data
+		if file == "" {
+			file = filepath.Join(cfg.Data, "config.yaml")
+		}
+	}
+	if file == "" {
+		file = defaultConfig
+	}
+	if _, err := os.Stat(file); err == nil {
+		return cfg, file, fmt.Errorf("%s is there already: init overwrites nothing; remove it, or name another with --config", file)
+	}
+	fallback := c.Fallback
+	if fallback == "" && term.IsTerminal(int(a.in.Fd())) {
+		fallback = askFallback(a)
+	}
+	if fallback != "" && fallback != "none" {
+		set, err := door.ParseSet(fallback)
+		if err != nil {
+			return cfg, file, exit{exitUsage, fmt.Errorf("--fallback: %w", err)}
+		}
+		cfg.House.Fallback = []door.Set{set}
+		if err := cfg.House.Validate(); err != nil {
+			return cfg, file, exit{exitUsage, err}
+		}
+	}
+	return cfg, file, nil
+}
+
+func askFallback(a *app) string {
+	fmt.Fprintln(a.errOut, "When the camera is dark or broken, faces cannot be seen and pin+face opens to nobody.")
+	fmt.Fprint(a.errOut, "Which two other factors may open then? (as pin+card; empty for none) ")
+	line, _ := bufio.NewReader(a.in).ReadString('\n')
+	return strings.TrimSpace(line)
+}
+
+func (c initCmd) hosts() []string {
+	if len(c.Hosts) > 0 {
+		return c.Hosts
+	}
+	hosts := []string{"localhost", "127.0.0.1", "::1"}
+	if name, err := os.Hostname(); err == nil && name != "" {
+		hosts = append(hosts, name, name+".local")
+	}
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return hosts
+	}
+	for _, addr := range addrs {
+		if ip, ok := addr.(*net.IPNet); ok && !ip.IP.IsLoopback() && !ip.IP.IsLinkLocalUnicast() {
+			hosts = append(hosts, ip.IP.String())
+		}
+	}
+	return hosts
+}
+
+// configText holds what differs from the defaults; all else is in config.example.yaml.
+func (c initCmd) configText(cfg Config, certs string) []byte {
+	type brokerPart struct {
+		TLSListen string `yaml:"tls_listen"`
+		Cert      string `yaml:"cert"`
+		Key       string `yaml:"key"`
+		CA        string `yaml:"ca"`
+	}
+	type housePart struct {
+		Fallback []door.Set `yaml:"fallback"`
+	}
+	type doorPart struct {
+		ID       string     `yaml:"id"`
+		Name     string     `yaml:"name"`
+		Hardware string     `yaml:"hardware"`
+		Keypads  []struct{} `yaml:"keypads"`
+	}
+	part := struct {
+		Data   string     `yaml:"data"`
+		House  housePart  `yaml:"house"`
+		Broker brokerPart `yaml:"broker"`
+		Doors  []doorPart `yaml:"doors,omitempty"`
+	}{Data: cfg.Data, House: housePart{cfg.House.Fallback}, Broker: brokerPart{
+		":8883", filepath.Join(certs, broker.ServerCertFile), filepath.Join(certs, broker.ServerKeyFile), filepath.Join(certs, broker.CACertFile)}}
+	if c.Simulated {
+		part.Doors = []doorPart{{"front", "Front door", simulated, make([]struct{}, 1)}}
+	}
+	text, err := yaml.Marshal(part)
+	if err != nil {
+		panic(err) // plain text and lists always marshal
+	}
+	return append([]byte("# doorhub: what differs from the defaults. config.example.yaml has every setting.\n"), text...)
+}
+
+func writeNew(file string, text []byte) error {
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+func makeUsers(cfg Config) ([]userView, error) {
+	users, err := broker.OpenUsers(usersFile(cfg.Data))
+	if err != nil {
+		return nil, err
+	}
+	want := []broker.User{{Name: "homeassistant", Role: broker.RoleHomeAssistant}, {Name: "viewer", Role: broker.RoleViewer}}
+	for _, s := range cfg.Sensors {
+		want = append(want, broker.User{Name: s.ID, Role: broker.RoleSensor})
+	}
+	var made []userView
+	for _, u := range want {
+		token, err := users.Add(u.Name, u.Role)
+		if err != nil {
+			return made, err
+		}
+		made = append(made, userView{u, token})
+	}
+	return made, nil
+}
+
+func (a *app) printInit(cfg Config, file, certs string, users []userView) error {
+	if a.cli.JSON {
+		return a.printJSON(map[string]any{"config": file, "data": cfg.Data, "ca": filepath.Join(certs, broker.CACertFile), "users": users})
+	}
+	fmt.Fprintf(a.out, "config    %s\ndata      %s (keys in it: back it up, and let nobody read it)\nCA        %s (give it to devices)\n", file, cfg.Data, filepath.Join(certs, broker.CACertFile))
+	fmt.Fprintln(a.out, "users of the bus, their passwords shown this once:")
+	for _, u := range users {
+		fmt.Fprintf(a.out, "  %-14s %-14s %s\n", u.Name, u.Role, u.Token)
+	}
+	fmt.Fprintf(a.out, "next: doorhub --config %s people add NAME\n", file)
+	return nil
+}
+
+// directNote writes records into the journal of a store that no hub has open.
+func directNote(st *store.Store, clk clock) func(context.Context, door.Record) error {
+	return func(ctx context.Context, r door.Record) error {
+		now := clk.now()
+		r.Time, r.Clock = now.Wall.Round(0), door.Clock{Synced: now.Synced, Boot: clk.boot, Mono: now.Mono}
+		_, err := st.Append(ctx, []door.Record{r})
+		return err
+	}
+}

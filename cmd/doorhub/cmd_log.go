@@ -1,0 +1,229 @@
+package main
+
+import (
+	"cmp"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/doorhub/doorhub/door"
+	"github.com/doorhub/doorhub/door/store"
+)
+
+type logCmd struct {
+	Show   logShow   `cmd:"" default:"withargs" help:"Print the log."`
+	Verify logVerify `cmd:"" help:"Check that no record was changed, lost or put elsewhere; exit code 4 if so."`
+}
+
+type logShow struct {
+	Person string   `help:"Only records of this person (id or name)." placeholder:"WHO"`
+	Type   []string `help:"Only these types: Entry, Exit, Intrusion, or any kind of record, as denied." placeholder:"TYPE"`
+	Door   string   `help:"Only records of this door." placeholder:"ID"`
+	From   string   `help:"From then on: 2026-11-21, 2026-11-21T15:04, or 24h for the last day." placeholder:"TIME"`
+	To     string   `help:"Before then." placeholder:"TIME"`
+	Last   int      `help:"Only the newest so many." short:"n" placeholder:"N"`
+	All    bool     `help:"All kinds of records, with all they hold, not only who came and went."`
+	CSV    bool     `name:"csv" help:"Print comma-separated values."`
+}
+
+// classic are the three types of the classic view, and the kinds that they cover.
+func classic() map[string][]door.Kind {
+	return map[string][]door.Kind{
+		"Entry":     {door.KindEntry},
+		"Exit":      {door.KindExit},
+		"Intrusion": {door.KindIntrusion, door.KindForced},
+	}
+}
+
+// classicType returns the classic type of a kind, or the kind itself.
+func classicType(k door.Kind) string {
+	for _, name := range sortedKeys(classic()) {
+		if slices.Contains(classic()[name], k) {
+			return name
+		}
+	}
+	return string(k)
+}
+
+// Run prints the log.
+func (c logShow) Run(a *app) error {
+	req, err := c.request(time.Now())
+	if err != nil {
+		return exit{exitUsage, err}
+	}
+	return a.connected(func(hub caller) error {
+		print := a.printer(c)
+		err := hub.call(a.ctx, "log", req, func(raw json.RawMessage) error {
+			var r logRow
+			if err := json.Unmarshal(raw, &r); err != nil {
+				return err
+			}
+			return print.row(r)
+		}, nothing)
+		return errors.Join(err, print.end())
+	})
+}
+
+func (c logShow) request(now time.Time) (logRequest, error) {
+	req := logRequest{Who: c.Person, Door: c.Door, Limit: c.Last}
+	for _, name := range c.Type {
+		req.Kinds = append(req.Kinds, kindsOf(name)...)
+	}
+	if len(c.Type) == 0 && !c.All {
+		for _, name := range sortedKeys(classic()) {
+			req.Kinds = append(req.Kinds, classic()[name]...)
+		}
+	}
+	var err1, err2 error
+	req.From, err1 = parseTime(c.From, now)
+	req.To, err2 = parseTime(c.To, now)
+	return req, errors.Join(err1, err2)
+}
+
+func kindsOf(name string) []door.Kind {
+	for title, kinds := range classic() {
+		if strings.EqualFold(title, name) {
+			return kinds
+		}
+	}
+	return []door.Kind{door.Kind(strings.ToLower(name))}
+}
+
+func parseTime(text string, now time.Time) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	if d, err := time.ParseDuration(text); err == nil {
+		return now.Add(-d), nil
+	}
+	for _, layout := range []string{time.DateOnly, "2006-01-02T15:04", "2006-01-02 15:04", time.RFC3339} {
+		if t, err := time.ParseInLocation(layout, text, time.Local); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("%q is no time: use 2026-11-21, 2026-11-21T15:04, or 24h for a day ago", text)
+}
+
+// printer prints rows in one of the forms.
+type printer struct {
+	row func(logRow) error
+	end func() error
+}
+
+func (a *app) printer(c logShow) printer {
+	switch {
+	case a.cli.JSON:
+		return printer{func(r logRow) error { return a.printJSON(r) }, func() error { return nil }}
+	case c.CSV:
+		w := csv.NewWriter(a.out)
+		return newTable(c.All, w.Write, func() error { w.Flush(); return w.Error() })
+	}
+	return textTable(a.out, c.All)
+}
+
+// textTable prints rows as a table for people.
+func textTable(out io.Writer, all bool) printer {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	return newTable(all, func(cells []string) error {
+		_, err := fmt.Fprintln(w, strings.Join(cells, "\t"))
+		return err
+	}, w.Flush)
+}
+
+func newTable(all bool, write func([]string) error, end func() error) printer {
+	head, cells := []string{"ID", "Name", "Time", "Type"}, classicCells
+	if all {
+		head, cells = []string{"ID", "Time", "Door", "Kind", "Side", "Person", "Name", "Factors", "Reason", "Details"}, allCells
+	}
+	first := true
+	return printer{
+		row: func(r logRow) error {
+			if first {
+				first = false
+				if err := write(head); err != nil {
+					return err
+				}
+			}
+			return write(cells(r))
+		},
+		end: func() error {
+			if first {
+				if err := write(head); err != nil {
+					return err
+				}
+			}
+			return end()
+		},
+	}
+}
+
+func classicCells(r logRow) []string {
+	return []string{fmt.Sprint(r.Seq), calledIn(r), r.Time.Local().Format(time.DateTime), classicType(r.Kind)}
+}
+
+func allCells(r logRow) []string {
+	var details []string
+	for _, k := range slices.Sorted(maps.Keys(r.Details)) {
+		details = append(details, k+"="+r.Details[k])
+	}
+	return []string{fmt.Sprint(r.Seq), r.Time.Local().Format("2006-01-02 15:04:05.000"), r.Door, string(r.Kind), string(r.Side),
+		r.Person, r.Name, r.Factors.String(), r.Reason, strings.Join(details, " ")}
+}
+
+// calledIn names whoever a record is about, or what.
+func calledIn(r logRow) string {
+	switch {
+	case r.Name != "":
+		return r.Name
+	case r.Person != "":
+		return "(erased, " + r.Person + ")"
+	case r.Kind == door.KindForced:
+		return cmp.Or(r.Door, "unknown")
+	}
+	return "unknown"
+}
+
+type logVerify struct {
+	Head []string `help:"A head noted earlier (SEQ-HEX), to find a tail that was cut off." placeholder:"HEAD"`
+}
+
+// Run verifies the journal and prints its head.
+func (c logVerify) Run(a *app) error {
+	var req verifyRequest
+	for _, text := range c.Head {
+		h, err := store.ParseHead(text)
+		if err != nil {
+			return exit{exitUsage, err}
+		}
+		req.Heads = append(req.Heads, h)
+	}
+	return a.connected(func(hub caller) error {
+		var got []verifyAnswer
+		err := hub.call(a.ctx, "log.verify", req, collect(&got), a.progress("records"))
+		if err != nil {
+			return err
+		}
+		return a.printVerified(got[0])
+	})
+}
+
+func (a *app) printVerified(v verifyAnswer) error {
+	if a.cli.JSON {
+		if err := a.printJSON(v); err != nil {
+			return err
+		}
+	} else if v.Whole {
+		fmt.Fprintf(a.out, "the journal is whole: %d records\nhead %s\n(note the head elsewhere: doorhub log verify --head HEAD then finds a tail that was cut off)\n", v.Head.Seq, v.Head)
+	}
+	if !v.Whole {
+		return exit{exitBroken, errors.New(v.Wrong)}
+	}
+	return nil
+}

@@ -1,0 +1,324 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/doorhub/doorhub/broker"
+	"github.com/doorhub/doorhub/discovery"
+	"github.com/doorhub/doorhub/door"
+	"github.com/doorhub/doorhub/door/keypad"
+	"github.com/doorhub/doorhub/door/store"
+)
+
+// hub is the wiring: it builds the parts, carries the house's effects out, and brings what
+// happens outside to the house as inputs.
+type hub struct {
+	cfg   Config
+	log   *slog.Logger
+	clock clock
+	undo  closers
+
+	store    *store.Store
+	past     *past
+	users    *broker.Users
+	names    names
+	recorder *recorder
+	keeper   *keeper
+	server   *broker.Server // nil with an external broker
+	bus      *outlet
+	ha       *outlet // nil unless Home Assistant has a broker of its own
+	doors    map[string]*doorway
+	vision   *vision
+	service  *service
+
+	inputs chan door.Input
+	codes  chan codeCheck
+	blind  sync.Map // door id → bool: vision reports a problem
+
+	mu       sync.Mutex
+	watchers []func(door.Record)
+}
+
+// codeCheck is a command whose remote code is still to be looked up.
+type codeCheck struct {
+	cmd  door.Command
+	code string
+}
+
+// startHub builds a hub; ctx ends everything in it that runs. close undoes it in reverse.
+func startHub(ctx context.Context, cfg Config, log *slog.Logger) (*hub, error) {
+	h := &hub{cfg: cfg, log: log, clock: newClock(cfg.Clock == clockTrust), doors: map[string]*doorway{},
+		inputs: make(chan door.Input, 1024), codes: make(chan codeCheck, 8)}
+	if err := h.build(ctx); err != nil {
+		return nil, errors.Join(err, h.undo.undo())
+	}
+	return h, nil
+}
+
+func (h *hub) build(ctx context.Context) error {
+	if err := h.openStore(ctx); err != nil {
+		return err
+	}
+	h.inputs <- door.Started{Version: version}
+	for _, d := range h.cfg.Doors {
+		w, err := openDoorway(ctx, d, h.send, h.typed, h.log)
+		if err != nil {
+			return err
+		}
+		h.doors[d.ID] = w
+		h.undo.add("door "+d.ID, w.close)
+	}
+	if err := h.openBus(ctx); err != nil {
+		return err
+	}
+	house, err := h.newHouse(ctx)
+	if err != nil {
+		return err
+	}
+	h.recorder.written = h.journalled
+	h.spawn(ctx, "recorder", h.recorder.run)
+	h.spawn(ctx, "lockouts", h.keeper.run)
+	h.spawn(ctx, "outlets", h.runOutlets)
+	h.spawn(ctx, "house", func(ctx context.Context) { door.Run(ctx, house, h.inputs, h.clock.now, h.do) })
+	h.spawn(ctx, "codes", h.checkCodes)
+	h.spawn(ctx, "clock", func(ctx context.Context) {
+		h.clock.watch(ctx, func(d time.Duration) { h.send(door.ClockSet{Offset: d}) })
+	})
+	if err := h.openVision(ctx); err != nil {
+		return err
+	}
+	stop, err := serveControl(h.cfg.socket(), h.service)
+	if err != nil {
+		return err
+	}
+	h.undo.add("control socket", stop)
+	return nil
+}
+
+func (h *hub) openStore(ctx context.Context) (err error) {
+	if h.store, err = store.Open(h.cfg.Data, store.With(h.cfg.Store)); err != nil {
+		return err
+	}
+	h.undo.add("store", h.store.Close)
+	if h.users, err = broker.OpenUsers(usersFile(h.cfg.Data)); err != nil {
+		return err
+	}
+	if h.past, err = readPast(ctx, h.store); err != nil {
+		return err
+	}
+	h.undo.add("past", func() error { return h.past.keep(context.Background()) })
+	h.recorder = newRecorder(h.clock.boot, h.log)
+	h.recorder.journal = h.store
+	h.recorder.written = func([]door.Record) {}
+	h.recorder.problem = func(reason, detail string) {
+		go h.send(door.Fault{Part: "journal", Reason: reason, Detail: detail}) // it may be the house that waits
+	}
+	h.keeper = newKeeper(h.store, h.log)
+	h.service = &service{cfg: h.cfg, store: h.store, past: h.past, users: h.users,
+		note: h.note, changed: h.peopleChanged, faces: h.enroller,
+		blind: func(id string) bool { v, _ := h.blind.Load(id); b, _ := v.(bool); return b }}
+	return nil
+}
+
+func (h *hub) newHouse(ctx context.Context) (*door.House, error) {
+	people, err := h.people(ctx)
+	if err != nil {
+		return nil, err
+	}
+	lockouts, err := h.store.Lockouts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return door.New(h.cfg.house(), door.Kept{People: people, Lockouts: lockouts, Past: h.past.now()}, h.clock.now())
+}
+
+// spawn runs f until ctx ends, or until the hub is closed: then in reverse order.
+func (h *hub) spawn(ctx context.Context, name string, f func(context.Context)) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f(ctx)
+	}()
+	h.undo.add(name, func() error { cancel(); <-done; return nil })
+}
+
+func (h *hub) runOutlets(ctx context.Context) {
+	var wg sync.WaitGroup
+	for _, o := range h.outlets() {
+		o.show(discovery.Status(h.cfg.Name, true))
+		wg.Go(func() { o.run(ctx) })
+	}
+	wg.Wait()
+}
+
+func (h *hub) outlets() []*outlet {
+	if h.ha == nil {
+		return []*outlet{h.bus}
+	}
+	return []*outlet{h.bus, h.ha}
+}
+
+func (h *hub) newOutlet(name string, c *broker.Client) *outlet {
+	var ids []string
+	for _, d := range h.cfg.Doors {
+		ids = append(ids, d.ID)
+	}
+	return newOutlet(name, c, h.store, &h.names, h.clock, ids, h.log)
+}
+
+func (h *hub) close() error { return h.undo.undo() }
+
+// send brings an input to the house.
+func (h *hub) send(in door.Input) {
+	if v, ok := in.(door.Vision); ok {
+		h.blind.Store(v.Door, v.Reason != "")
+	}
+	h.inputs <- in
+}
+
+// do carries out the effects of one step, in order. What is recorded is durable before
+// anything after it is done, or the recorder has given up waiting.
+func (h *hub) do(effects []door.Effect) {
+	written := false
+	for _, e := range effects {
+		if w, ok := e.(door.Write); ok {
+			h.recorder.write(w.Record)
+			written = true
+			continue
+		}
+		if _, locks := e.(door.Lock); written && !locks { // locking waits for nobody
+			h.recorder.settle()
+			written = false
+		}
+		h.carryOut(e)
+	}
+}
+
+func (h *hub) carryOut(e door.Effect) {
+	switch e := e.(type) {
+	case door.Unlock:
+		h.moved(e.Door, h.doors[e.Door].lock.Unlock(e.For))
+	case door.Lock:
+		h.moved(e.Door, h.doors[e.Door].lock.Lock())
+	case door.Keep:
+		h.keeper.keep(e.Key, e.Lockout)
+	case door.Prompt:
+		h.show(discovery.Prompt(e))
+	case door.Show:
+		h.show(discovery.DoorStates(e.Door, e.State, h.contactOf(e.Door))...)
+	case door.ShowSensor:
+		h.show(discovery.SensorState(e.Sensor, e.Open))
+	}
+}
+
+func (h *hub) moved(id string, err error) {
+	if err != nil && !errors.Is(err, context.Canceled) {
+		h.log.Error("the lock did not move", "component", "hub", "door", id, "error", err)
+	}
+}
+
+func (h *hub) contactOf(id string) bool {
+	i := slices.IndexFunc(h.cfg.Doors, func(d Door) bool { return d.ID == id })
+	return i >= 0 && (h.cfg.Doors[i].Hardware == simulated || h.cfg.Doors[i].Contact.Line.Wired())
+}
+
+func (h *hub) show(ms ...discovery.Message) {
+	for _, o := range h.outlets() {
+		o.show(ms...)
+	}
+}
+
+// journalled is told of records that have become durable.
+func (h *hub) journalled(recs []door.Record) {
+	if err := h.past.written(context.Background(), recs); err != nil {
+		h.log.Error("cannot keep who is inside", "component", "hub", "error", err)
+	}
+	for _, o := range h.outlets() {
+		o.nudge()
+	}
+	h.mu.Lock()
+	watchers := slices.Clone(h.watchers)
+	h.mu.Unlock()
+	for _, r := range recs {
+		for _, w := range watchers {
+			w(r)
+		}
+	}
+}
+
+// watch has f called with every record from now on, once it is durable. f must not block.
+func (h *hub) watch(f func(door.Record)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.watchers = append(h.watchers, f)
+}
+
+// typed looks up a typed secret off the house's loop, and takes only the answer there.
+func (h *hub) typed(d Door, k Keypad, s keypad.Secret) {
+	person, err := h.store.LookupPIN(context.Background(), s.Reveal())
+	part := "keypad/" + d.ID + "/" + k.Name
+	if err != nil {
+		h.send(door.Fault{Part: part, Reason: "lookup_failed", Detail: err.Error()})
+		return
+	}
+	h.send(door.Fault{Part: part})
+	h.send(door.Claim{Door: d.ID, Side: k.Side, Reader: k.Name, Factor: door.PIN, Person: person})
+}
+
+// checkCodes looks up remote codes, one at a time.
+func (h *hub) checkCodes(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case c := <-h.codes:
+			person, err := h.store.LookupRemoteCode(ctx, c.code)
+			switch {
+			case err != nil:
+				c.cmd.Bad = "the code could not be looked up"
+			case person == "":
+				c.cmd.Code = door.CodeWrong
+			default:
+				c.cmd.Code, c.cmd.Person = door.CodeRight, person
+			}
+			h.send(c.cmd)
+		}
+	}
+}
+
+// note journals what a command did.
+func (h *hub) note(_ context.Context, r door.Record) error {
+	h.send(door.Note{Record: r})
+	return nil
+}
+
+// people reads who there is, and takes the names along.
+func (h *hub) people(ctx context.Context) ([]door.Person, error) {
+	all, err := h.store.People(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("people: %w", err)
+	}
+	h.names.set(all)
+	people := make([]door.Person, len(all))
+	for i, p := range all {
+		people[i] = p.Person
+	}
+	return people, nil
+}
+
+// peopleChanged has a change of people or faces take effect.
+func (h *hub) peopleChanged(ctx context.Context) error {
+	people, err := h.people(ctx)
+	if err != nil {
+		return err
+	}
+	h.send(door.People{People: people})
+	return h.vision.reload(ctx)
+}

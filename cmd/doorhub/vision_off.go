@@ -1,0 +1,32 @@
+//go:build !vision
+
+package main
+
+import (
+	"context"
+
+	"github.com/doorhub/doorhub/door"
+)
+
+const hasVision = false
+
+// vision sees nothing in this build.
+type vision struct{}
+
+func (*vision) reload(context.Context) error { return nil }
+
+// openVision tells of every door with a camera that its faces cannot be seen.
+func (h *hub) openVision(context.Context) error {
+	for _, d := range h.cfg.Doors {
+		if len(d.Cameras) > 0 {
+			h.send(door.Vision{Door: d.ID, Reason: "no_vision", Detail: errNoVision.Error()})
+		}
+	}
+	return nil
+}
+
+func (*vision) stage(string, door.Side, string) error { return errNoVision }
+
+func (h *hub) enroller() (enroller, error) { return nil, errNoVision }
+
+func newEnroller(Config) (enroller, error) { return nil, errNoVision }

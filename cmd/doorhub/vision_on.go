@@ -1,0 +1,180 @@
+//go:build vision
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/doorhub/doorhub/door"
+	"github.com/doorhub/doorhub/door/camera"
+	"github.com/doorhub/doorhub/door/face"
+	"github.com/doorhub/doorhub/door/store"
+)
+
+const hasVision = true
+
+// vision is what sees faces: one recogniser, one gallery, and a watcher for each camera.
+type vision struct {
+	cfg     Config
+	gallery face.Gallery
+	store   *store.Store
+	players map[string]*camera.Player // by door/side; of the demo
+
+	mu  sync.Mutex
+	rec *face.Recogniser
+}
+
+// recogniser loads the models when they are first needed.
+func (v *vision) recogniser() (*face.Recogniser, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.rec == nil {
+		rec, err := face.NewRecogniser(v.cfg.Face)
+		if err != nil {
+			return nil, err
+		}
+		v.rec = rec
+	}
+	return v.rec, nil
+}
+
+func (v *vision) close() error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.rec != nil {
+		v.rec.Close()
+	}
+	return nil
+}
+
+// reload takes the faces anew from the store. One that cannot be read costs nobody else.
+func (v *vision) reload(ctx context.Context) error {
+	faces, err := v.store.Faces(ctx)
+	return errors.Join(err, v.gallery.Replace(enrolled(faces)))
+}
+
+func enrolled(faces []store.PersonFace) []face.Enrolled {
+	var people []face.Enrolled
+	at := map[string]int{}
+	for _, f := range faces {
+		i, ok := at[f.Person]
+		if !ok {
+			i = len(people)
+			at[f.Person] = i
+			people = append(people, face.Enrolled{Person: f.Person})
+		}
+		people[i].Descriptors = append(people[i].Descriptors, f.Descriptor)
+	}
+	return people
+}
+
+// Enrol judges pictures against everybody known.
+func (v *vision) Enrol(who string, pictures []picture, known []store.PersonFace) ([]pictureResult, error) {
+	rec, err := v.recogniser()
+	if err != nil {
+		return nil, err
+	}
+	var g face.Gallery
+	if err := g.Replace(enrolled(known)); err != nil {
+		return nil, err
+	}
+	data := make([][]byte, len(pictures))
+	for i, p := range pictures {
+		data[i] = p.Data
+	}
+	e, err := rec.Enrol(who, data, &g, v.cfg.House.Identify)
+	if err != nil {
+		return nil, err
+	}
+	return pictureResults(pictures, e), nil
+}
+
+func pictureResults(pictures []picture, e face.Enrolment) []pictureResult {
+	results := make([]pictureResult, len(pictures))
+	for i, p := range pictures {
+		results[i].Name = p.Name
+	}
+	for _, r := range e.Refused {
+		results[r.Picture-1].Refused = r.Detail
+	}
+	next := 0
+	for i := range results {
+		if results[i].Refused == "" && next < len(e.Descriptors) {
+			results[i].Face = &store.Face{Descriptor: e.Descriptors[next], Source: results[i].Name}
+			next++
+		}
+	}
+	return results
+}
+
+// openVision watches the faces before every camera. Missing models or cameras keep no door
+// from its other factors: they are told as problems.
+func (h *hub) openVision(ctx context.Context) error {
+	h.vision = &vision{cfg: h.cfg, store: h.store, players: map[string]*camera.Player{}}
+	h.undo.add("vision", h.vision.close)
+	if err := h.vision.reload(ctx); err != nil {
+		h.send(door.Fault{Part: "faces", Reason: "unreadable", Detail: err.Error()})
+	}
+	var numbers face.Numbers
+	for _, d := range h.cfg.Doors {
+		for _, c := range d.Cameras {
+			if err := h.watchCamera(ctx, d, c, &numbers); err != nil {
+				return fmt.Errorf("door %s: camera: %w", d.ID, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (h *hub) watchCamera(ctx context.Context, d Door, c Camera, numbers *face.Numbers) error {
+	report := func(reason, detail string) { h.send(door.Vision{Door: d.ID, Reason: reason, Detail: detail}) }
+	rec, err := h.vision.recogniser()
+	if errors.Is(err, face.ErrModels) {
+		report("no_models", err.Error())
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	cam, err := h.openCamera(d, c, report)
+	if err != nil {
+		return err
+	}
+	h.undo.add("camera", cam.Close)
+	w := face.NewWatcher(h.cfg.Face, face.Place{Door: d.ID, Side: c.Side}, rec, &h.vision.gallery, numbers, h.send)
+	h.spawn(ctx, "faces", func(ctx context.Context) { face.Watch(ctx, w, cam.Frames()) })
+	return nil
+}
+
+func (h *hub) openCamera(d Door, c Camera, report func(reason, detail string)) (*camera.Camera, error) {
+	if !h.cfg.demo {
+		return camera.Open(c.Config, report)
+	}
+	p, err := camera.OpenPlayer(c.Config, report)
+	if err != nil {
+		return nil, err
+	}
+	h.vision.players[d.ID+"/"+string(c.Side)] = p
+	return p.Camera, nil
+}
+
+// stage puts a portrait before a camera of the demo; "" clears the doorway.
+func (v *vision) stage(doorID string, side door.Side, name string) error {
+	p := v.players[doorID+"/"+string(side)]
+	switch {
+	case p == nil:
+		return fmt.Errorf("door %s has no camera on its %s side", doorID, side)
+	case name == "":
+		p.Clear()
+		return nil
+	}
+	return p.Show(name)
+}
+
+func (h *hub) enroller() (enroller, error) { return h.vision, nil }
+
+// newEnroller is for commands that find no hub running.
+func newEnroller(cfg Config) (enroller, error) { return &vision{cfg: cfg}, nil }
