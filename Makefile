@@ -17,6 +17,7 @@ CACHE := $(or $(DOORHUB_CACHE),$(HOME)/.cache/doorhub)
 BENCH ?= .
 BENCHTIME ?= 1s
 PKG ?= ./...
+KILLS ?= 200
 
 # -buildvcs=false: go refuses to stamp a tree whose owner is somebody else (sudo make); the
 # version below says the same.
@@ -57,8 +58,8 @@ race: toolchain packages-test models ## all tests under the race detector
 	@$(VISION) $(GO) test $(TEST_FLAGS) -race -v -timeout 15m $(PKG) | .ci/test-output
 
 .PHONY: soak
-soak: toolchain packages-test models announce ## the long runs: 200 times kill -9 and more; takes an hour
-	@$(VISION) DOORHUB_SOAK=1 $(GO) test $(TEST_FLAGS) -v -timeout 4h -run '^TestSoak' $(PKG)
+soak: toolchain packages-test models announce ## the long runs: kill -9 KILLS times (200) and more
+	@$(VISION) DOORHUB_SOAK=1 DOORHUB_KILLS=$(KILLS) $(GO) test $(TEST_FLAGS) -v -timeout 4h -run '^Test(Kill|Soak)' $(PKG)
 
 .PHONY: bench
 bench: toolchain packages models announce ## measure, as a table; BENCH=Journal for some
