@@ -44,6 +44,7 @@ type conn struct {
 	client *mqtt.Client // nil until logged in
 	left   bool         // the broker has seen the client off
 	retain bool         // the packet being handled asks to be retained
+	warned bool         // a refused publication has been logged
 }
 
 func newConn(c net.Conn, cfg Config, release func()) *conn {

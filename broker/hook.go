@@ -93,10 +93,16 @@ func (h *hook) OnConnectAuthenticate(cl *mqtt.Client, _ packets.Packet) bool {
 // are those of this moment, so that a revoked user gets nothing more.
 func (h *hook) OnACLCheck(cl *mqtt.Client, topic string, write bool) bool {
 	rules := h.s.users.rules(userOf(cl))
-	if write {
-		return MayPublish(rules, topic, connOf(cl).retain)
+	if !write {
+		return MaySubscribe(rules, topic)
 	}
-	return MaySubscribe(rules, topic)
+	c := connOf(cl)
+	ok := MayPublish(rules, topic, c.retain)
+	if !ok && !c.warned { // once a connection: a device must not fill the log
+		c.warned = true
+		h.s.log.Warn("publication refused", keyUser, userOf(cl), "topic", fmt.Sprintf("%.80q", topic), "retain", c.retain)
+	}
+	return ok
 }
 
 // OnPublish shows an allowed message to those who asked, before it is acknowledged.

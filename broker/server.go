@@ -231,26 +231,27 @@ func (s *Server) forget(c *conn) {
 	delete(s.conns, c)
 }
 
-// seeOff does for a client what the broker does when it disconnects: its will is told, its
-// session ends.
+// seeOff does for a client what the broker does when it disconnects: its session ends, its will
+// is told.
 func (s *Server) seeOff(cl *mqtt.Client) {
 	cl.Stop(packets.ErrUnspecifiedError)
-	will := cl.Properties.Will
-	if will.Flag == 1 && MayPublish(s.users.rules(userOf(cl)), will.TopicName, will.Retain) {
-		pk := packets.Packet{
-			FixedHeader: packets.FixedHeader{Type: packets.Publish, Qos: will.Qos, Retain: will.Retain},
-			TopicName:   will.TopicName, Payload: will.Payload, PacketID: uint16(will.Qos),
-		}
-		if err := s.mq.InjectPacket(s.own, pk); err != nil {
-			s.log.Error("a will could not be told", keyUser, userOf(cl), "error", err)
-		}
-		s.show(userOf(cl), pk)
-	}
 	s.mq.UnsubscribeClient(cl)
 	cl.ClearInflights()
 	if now, ok := s.mq.Clients.Get(cl.ID); ok && now == cl {
 		s.mq.Clients.Delete(cl.ID)
 	}
+	will := cl.Properties.Will
+	if will.Flag == 0 || !MayPublish(s.users.rules(userOf(cl)), will.TopicName, will.Retain) {
+		return
+	}
+	pk := packets.Packet{
+		FixedHeader: packets.FixedHeader{Type: packets.Publish, Qos: will.Qos, Retain: will.Retain},
+		TopicName:   will.TopicName, Payload: will.Payload, PacketID: uint16(will.Qos),
+	}
+	if err := s.mq.InjectPacket(s.own, pk); err != nil {
+		s.log.Error("a will could not be told", keyUser, userOf(cl), "error", err)
+	}
+	s.show(userOf(cl), pk)
 }
 
 // Addr is the plaintext address in use; "" when there is none.
