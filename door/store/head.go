@@ -131,7 +131,9 @@ func (h *headFile) close() error {
 	if h.f == nil {
 		return nil
 	}
-	return errors.Join(h.f.Sync(), h.f.Close())
+	f := h.f
+	h.f = nil
+	return errors.Join(f.Sync(), f.Close())
 }
 
 func padded(head Head) []byte {

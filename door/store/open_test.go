@@ -93,6 +93,10 @@ func TestOneProcessAtATime(t *testing.T) {
 	_, err := Open(dir)
 	wantErr(t, err, ErrInUse)
 	mustClose(t, s)
+	mustClose(t, s)
+	if _, err := s.Append(context.Background(), someRecords(1)); err == nil {
+		t.Error("appended to a closed store")
+	}
 	mustOpen(t, dir)
 }
 

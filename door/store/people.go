@@ -158,8 +158,9 @@ func (s *Store) SetPolicies(ctx context.Context, id string, policies, fallback [
 	})
 }
 
-// RemovePerson erases the person's name and all credentials, from the database's free
-// pages and its write-ahead log as well. The journal keeps the id, which is never used again.
+// RemovePerson erases the person's name and all credentials, from the database's free pages
+// as well, and from its write-ahead log at once unless some other program is reading there,
+// else when the log is next reused. The journal keeps the id, which is never used again.
 func (s *Store) RemovePerson(ctx context.Context, id string) error {
 	n, err := personNumber(id)
 	if err != nil {
@@ -174,13 +175,14 @@ func (s *Store) RemovePerson(ctx context.Context, id string) error {
 	return s.emptyLog(ctx)
 }
 
-// emptyLog moves the write-ahead log into the database and cuts the log to nothing.
+// emptyLog moves the write-ahead log into the database and cuts the log to nothing. It
+// waits for readers no longer than an append may be kept waiting.
 func (s *Store) emptyLog(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var busy, frames, moved int
-	err := s.writer.QueryRowContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &frames, &moved)
-	return explain("empty the database's log", err)
+	_, err := s.writer.ExecContext(ctx, `PRAGMA busy_timeout = 100; PRAGMA wal_checkpoint(TRUNCATE)`)
+	_, after := s.writer.Exec(fmt.Sprintf(`PRAGMA busy_timeout = %d`, s.config.BusyTimeout.Milliseconds()))
+	return explain("empty the database's log", errors.Join(err, after))
 }
 
 // changesOne turns a statement that found nobody to change into ErrNoPerson.
@@ -214,7 +216,7 @@ func personNumber(id string) (int64, error) {
 
 func setsText(sets []door.Set) string {
 	if len(sets) == 0 {
-		return "[]"
+		return "null"
 	}
 	text, _ := json.Marshal(sets) // a set's text cannot fail
 	return string(text)

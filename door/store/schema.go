@@ -29,7 +29,7 @@ CREATE TABLE people (
 	id       INTEGER PRIMARY KEY AUTOINCREMENT,
 	name     TEXT NOT NULL,
 	folded   TEXT NOT NULL UNIQUE, -- the name without case, so that Ann is ANN
-	policies TEXT NOT NULL,        -- JSON list of sets
+	policies TEXT NOT NULL,        -- JSON list of sets, or null
 	fallback TEXT NOT NULL,
 	added    INTEGER NOT NULL      -- Unix nanoseconds
 ) STRICT;

@@ -60,6 +60,11 @@ func TestRemoteCodeIsNoPIN(t *testing.T) {
 	must(t, s.SetPIN(ctx, bob, "86420975")) // namespaces of their own
 	wantLookup(t, s.LookupPIN, "86420975", bob)
 	wantLookup(t, s.LookupRemoteCode, "86420975", ann)
+	var different int
+	must(t, s.reader.QueryRow(`SELECT count(DISTINCT lookup) FROM secrets`).Scan(&different))
+	if different != 2 {
+		t.Error("the database tells that a PIN and a remote code have the same digits")
+	}
 	must(t, s.RemoveRemoteCode(ctx, ann))
 	wantLookup(t, s.LookupRemoteCode, "86420975", "")
 	wantErr(t, s.SetRemoteCode(ctx, ann, "8642097"), ErrRefused)

@@ -151,7 +151,7 @@ func (s *Store) writeLocked(ctx context.Context, db *sql.DB, doing string, do fu
 	return explain(doing, tx.Commit())
 }
 
-// Close gives the data folder back. The store must not be used afterwards.
+// Close gives the data folder back. What is called afterwards fails; Close again does nothing.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -168,6 +168,7 @@ func (s *Store) Close() error {
 	}
 	if s.lock != nil {
 		errs = append(errs, s.lock.Close())
+		s.lock = nil
 	}
 	return errors.Join(errs...)
 }
