@@ -20,8 +20,9 @@ PKG ?= ./...
 KILLS ?= 200
 
 # -buildvcs=false: go refuses to stamp a tree whose owner is somebody else (sudo make); the
-# version below says the same.
-BUILD_FLAGS := -buildvcs=false -trimpath -ldflags '-X main.version=$(VERSION)'
+# version below says the same. No -trimpath: with other flags than the tests have, OpenCV's
+# bindings would be compiled once more.
+BUILD_FLAGS := -buildvcs=false -ldflags '-X main.version=$(VERSION)'
 TEST_FLAGS := -buildvcs=false -count=1
 VISION := . deploy/vision.env;
 NOVISION := CGO_ENABLED=0
