@@ -281,7 +281,7 @@ func (a *attempt) matches(s *sighting, person string, claimed bool) bool {
 
 // judge grants if the person's factors satisfy a policy.
 func (a *attempt) judge(person string) Verdict {
-	v := a.House.cfg.Decide(a.people[person], a.given(person), a.blind)
+	v := a.House.cfg.Decide(a.people[person], a.given(person), a.blind(a.side))
 	if !v.Opens {
 		return v
 	}
@@ -319,7 +319,7 @@ func (a *attempt) giveUp(person string) {
 	if c.faced && c.distance <= a.House.cfg.Verify && !c.spoofed {
 		given |= SetOf(FaceID)
 	}
-	v := a.House.cfg.Decide(a.people[person], given, a.blind)
+	v := a.House.cfg.Decide(a.people[person], given, a.blind(a.side))
 	r := Record{Person: person, Factors: given, Reason: a.why(c, v.Missing),
 		Details: map[string]string{DetailMissing: v.Missing.String()}}
 	if c.faced {
@@ -332,7 +332,7 @@ func (a *attempt) why(c *claims, missing Set) string {
 	switch {
 	case !missing.Has(SetOf(FaceID)):
 		return ReasonIncomplete
-	case a.blind:
+	case a.blind(a.side):
 		return ReasonNoVision
 	case c.spoofed:
 		return ReasonSpoof

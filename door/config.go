@@ -26,6 +26,7 @@ type Portal struct {
 	ID       string        `yaml:"id"`        // in topics and records; never change it
 	Egress   Egress        `yaml:"egress"`    // how people leave
 	Contact  bool          `yaml:"-"`         // there is one; without, a grant counts as entry
+	Cameras  map[Side]int  `yaml:"-"`         // how many look at each side; a side without is taken to have one
 	Bolt     bool          `yaml:"-"`         // never thrown while the door is open
 	Grant    time.Duration `yaml:"grant"`     // how long a grant keeps the door unlocked
 	Late     time.Duration `yaml:"late"`      // after a grant, an opening within it is late, not forced

@@ -121,8 +121,7 @@ func (h *House) atDoor(in Input) {
 		}
 	case Vision:
 		if p := h.door(in.Door); p != nil {
-			p.blind = in.Reason != ""
-			h.fault(in.Door, "vision/"+in.Door, in.Reason, in.Detail)
+			p.vision(in)
 		}
 	}
 }

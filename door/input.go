@@ -70,9 +70,11 @@ type (
 		Open   bool
 	}
 
-	// Vision tells whether a door's faces can be seen; Reason is "" when all is well.
+	// Vision tells whether one camera can see faces; Reason is "" when all is well.
 	Vision struct {
 		Door   string
+		Side   Side
+		Camera int    // which of the cameras on that side, from 0
 		Reason string // one word, as "camera_lost", "camera_black", "camera_frozen", "no_models"
 		Detail string // for people
 	}

@@ -2,6 +2,7 @@ package door
 
 import (
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -11,8 +12,8 @@ type portal struct {
 	cfg      Portal
 	unlocked bool
 	jammed   bool
-	blind    bool // vision reports a problem
-	known    bool // the contact has reported
+	dark     map[Side]map[int]bool // cameras that report a problem
+	known    bool                  // the contact has reported
 	open     bool
 	shown    DoorState
 	alarmed  bool // forced or held open, and not closed since
@@ -33,7 +34,7 @@ type pass struct {
 }
 
 func newPortal(h *House, cfg Portal) *portal {
-	p := &portal{House: h, cfg: cfg}
+	p := &portal{House: h, cfg: cfg, dark: map[Side]map[int]bool{Entry: {}, Exit: {}}}
 	p.sides = [2]*attempt{newAttempt(p, Entry), newAttempt(p, Exit)}
 	return p
 }
@@ -44,6 +45,27 @@ func (p *portal) side(s Side) *attempt {
 	}
 	return p.sides[0]
 }
+
+// vision takes note of a camera that can no longer see faces, or can again.
+func (p *portal) vision(in Vision) {
+	if in.Side != Exit {
+		in.Side = Entry
+	}
+	if in.Reason == "" {
+		delete(p.dark[in.Side], in.Camera)
+	} else {
+		p.dark[in.Side][in.Camera] = true
+	}
+	part := "vision/" + p.cfg.ID + "/" + string(in.Side)
+	if in.Camera > 0 {
+		part += "/" + strconv.Itoa(in.Camera)
+	}
+	p.fault(p.cfg.ID, part, in.Reason, in.Detail)
+}
+
+// blind reports whether faces cannot be seen on a side, which is when fallbacks count: every
+// camera there has a problem.
+func (p *portal) blind(side Side) bool { return len(p.dark[side]) >= max(1, p.cfg.Cameras[side]) }
 
 func (p *portal) timers(ts []timer) []timer {
 	ts = add(ts, p.relockAt, p.grantOver)

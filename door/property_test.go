@@ -23,8 +23,8 @@ type judge struct {
 	cfg     Config
 	people  map[string]Person
 	history []happening
-	spent   map[string]int // door/side/person → index of the last grant
-	blind   map[string]bool
+	spent   map[string]int  // door/side/person → index of the last grant
+	blind   map[string]bool // door/side
 }
 
 func newJudge(cfg Config, people []Person) *judge {
@@ -39,7 +39,7 @@ func newJudge(cfg Config, people []Person) *judge {
 func (j *judge) check(now Instant, in Input, effects []Effect) string {
 	j.history = append(j.history, happening{now, in})
 	if v, ok := in.(Vision); ok {
-		j.blind[v.Door] = v.Reason != ""
+		j.blind[v.Door+"/"+string(v.Side)] = v.Reason != ""
 	}
 	var granted []Record
 	for _, e := range effects {
@@ -73,7 +73,7 @@ func (j *judge) unlock(in Input, e Unlock, granted []Record) string {
 	if !ok {
 		return "granted to somebody unknown: " + r.Person
 	}
-	for _, want := range j.allowed(p, e.Door) {
+	for _, want := range j.allowed(p, e.Door+"/"+string(r.Side)) {
 		if j.shown(want, r) {
 			j.spent[r.Door+"/"+string(r.Side)+"/"+r.Person] = len(j.history)
 			return ""
@@ -82,12 +82,12 @@ func (j *judge) unlock(in Input, e Unlock, granted []Record) string {
 	return fmt.Sprintf("granted to %s with no policy satisfied", r.Person)
 }
 
-func (j *judge) allowed(p Person, door string) []Set {
+func (j *judge) allowed(p Person, place string) []Set {
 	want := p.Policies
 	if len(want) == 0 {
 		want = j.cfg.Policy
 	}
-	if j.blind[door] {
+	if j.blind[place] {
 		want = append(slices.Clone(want), j.cfg.Fallback...)
 	}
 	return want
@@ -191,7 +191,7 @@ func symbols(now Instant) []Input {
 		f(Spoof, Match{"ann", 0.10}, Match{"carol", 0.20}),
 		f(Unjudged, Match{"carol", 0.49}, Match{"ann", 0.60}),
 		Contact{Door: "front", Open: true}, Contact{Door: "front"},
-		Vision{Door: "front", Reason: "camera_black"},
+		Vision{Door: "front", Side: Entry, Reason: "camera_black"},
 	}
 }
 
@@ -317,7 +317,7 @@ func randomInput(r *rand.Rand, now Instant) Input {
 			Code: pick(r, NoCode, CodeWrong, CodeRight, CodeRight), Person: who, Retained: r.IntN(8) == 0,
 			At: now.Wall.Add(time.Duration(r.IntN(30)-15) * time.Second).Truncate(time.Second), Bad: pick(r, "", "", "", "not JSON")}
 	case 12:
-		return Vision{Door: door, Reason: pick(r, "", "camera_black")}
+		return Vision{Door: door, Side: side, Reason: pick(r, "", "camera_black")}
 	}
 	return nil
 }

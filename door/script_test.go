@@ -109,6 +109,9 @@ func (s *script) scene(where string, words []string) {
 		p.ID = words[1]
 		p.Egress = Egress(cmp.Or(opts["egress"], string(p.Egress)))
 		p.Contact = opts["contact"] != "none"
+		if n, err := strconv.Atoi(opts["cameras"]); err == nil {
+			p.Cameras = map[Side]int{Entry: n}
+		}
 		p.Bolt = slices.Contains(words, "bolt")
 		p.Grant = cmp.Or(opts.dur("grant"), p.Grant)
 		p.Late = cmp.Or(opts.dur("late"), p.Late)
@@ -258,7 +261,8 @@ func parseInput(s *script, now Instant, words []string) Input {
 	case "sensor":
 		return Sensor{Sensor: words[1], Open: words[2] == "open"}
 	case "vision":
-		return Vision{Door: doorID, Reason: strings.TrimPrefix(words[1], "ok")}
+		camera, _ := strconv.Atoi(opts["camera"])
+		return Vision{Door: doorID, Side: side, Camera: camera, Reason: strings.TrimPrefix(words[1], "ok")}
 	case "fault":
 		return Fault{Part: words[1], Reason: strings.TrimPrefix(words[2], "ok")}
 	case "command":

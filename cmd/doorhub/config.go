@@ -189,12 +189,26 @@ func (c Config) house() door.Config {
 		p := d.Portal
 		p.Contact = d.Hardware == simulated || d.Contact.Line.Wired()
 		p.Bolt = d.Lock.Kind == lock.Bolt
+		p.Cameras = map[door.Side]int{}
+		for _, cam := range d.Cameras {
+			p.Cameras[cam.Side]++
+		}
 		h.Doors = append(h.Doors, p)
 	}
 	for _, s := range c.Sensors {
 		h.Sensors = append(h.Sensors, s.ID)
 	}
 	return h
+}
+
+// nthOnSide returns which of the cameras on its side the i-th camera is, from 0.
+func (d Door) nthOnSide(i int) (n int) {
+	for _, c := range d.Cameras[:i] {
+		if c.Side == d.Cameras[i].Side {
+			n++
+		}
+	}
+	return n
 }
 
 func (c Config) socket() string {

@@ -39,7 +39,7 @@ type hub struct {
 
 	inputs chan door.Input
 	codes  chan codeCheck
-	blind  sync.Map // door id → bool: vision reports a problem
+	dark   sync.Map // door.Vision without its reason → true: that camera reports a problem
 
 	mu       sync.Mutex
 	watchers []func(door.Record)
@@ -122,7 +122,7 @@ func (h *hub) openStore(ctx context.Context) (err error) {
 	h.keeper = newKeeper(h.store, h.log)
 	h.service = &service{cfg: h.cfg, store: h.store, past: h.past, users: h.users,
 		note: h.note, changed: h.peopleChanged, faces: h.enroller,
-		blind: func(id string) bool { v, _ := h.blind.Load(id); b, _ := v.(bool); return b }}
+		blind: h.blind}
 	return nil
 }
 
@@ -178,9 +178,30 @@ func (h *hub) close() error { return h.undo.undo() }
 // send brings an input to the house.
 func (h *hub) send(in door.Input) {
 	if v, ok := in.(door.Vision); ok {
-		h.blind.Store(v.Door, v.Reason != "")
+		camera := door.Vision{Door: v.Door, Side: v.Side, Camera: v.Camera}
+		if v.Reason == "" {
+			h.dark.Delete(camera)
+		} else {
+			h.dark.Store(camera, true)
+		}
 	}
 	h.inputs <- in
+}
+
+// blind reports whether no camera outside a door can see faces, as the house will judge it.
+func (h *hub) blind(id string) bool {
+	blind := false
+	for _, d := range h.cfg.Doors {
+		for i, c := range d.Cameras {
+			if d.ID != id || c.Side != door.Entry {
+				continue
+			}
+			if _, blind = h.dark.Load(door.Vision{Door: id, Side: c.Side, Camera: d.nthOnSide(i)}); !blind {
+				return false
+			}
+		}
+	}
+	return blind
 }
 
 // do carries out the effects of one step, in order. What is recorded is durable before

@@ -18,8 +18,8 @@ func (*vision) reload(context.Context) error { return nil }
 // openVision tells of every door with a camera that its faces cannot be seen.
 func (h *hub) openVision(context.Context) error {
 	for _, d := range h.cfg.Doors {
-		if len(d.Cameras) > 0 {
-			h.send(door.Vision{Door: d.ID, Reason: "no_vision", Detail: errNoVision.Error()})
+		for i, c := range d.Cameras {
+			h.send(door.Vision{Door: d.ID, Side: c.Side, Camera: d.nthOnSide(i), Reason: "no_vision", Detail: errNoVision.Error()})
 		}
 	}
 	return nil

@@ -120,8 +120,8 @@ func (h *hub) openVision(ctx context.Context) error {
 	}
 	var numbers face.Numbers
 	for _, d := range h.cfg.Doors {
-		for _, c := range d.Cameras {
-			if err := h.watchCamera(ctx, d, c, &numbers); err != nil {
+		for i := range d.Cameras {
+			if err := h.watchCamera(ctx, d, i, &numbers); err != nil {
 				return fmt.Errorf("door %s: camera: %w", d.ID, err)
 			}
 		}
@@ -129,8 +129,14 @@ func (h *hub) openVision(ctx context.Context) error {
 	return nil
 }
 
-func (h *hub) watchCamera(ctx context.Context, d Door, c Camera, numbers *face.Numbers) error {
-	report := func(reason, detail string) { h.send(door.Vision{Door: d.ID, Reason: reason, Detail: detail}) }
+func (h *hub) watchCamera(ctx context.Context, d Door, i int, numbers *face.Numbers) error {
+	c := d.Cameras[i]
+	place := door.Vision{Door: d.ID, Side: c.Side, Camera: d.nthOnSide(i)}
+	report := func(reason, detail string) {
+		v := place
+		v.Reason, v.Detail = reason, detail
+		h.send(v)
+	}
 	rec, err := h.vision.recogniser()
 	if errors.Is(err, face.ErrModels) {
 		report("no_models", err.Error())
