@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -77,7 +76,6 @@ const (
 var (
 	deviceIndex = regexp.MustCompile(`^[0-9]{1,3}$`)
 	schemes     = []string{"rtsp", "rtsps", "http", "https"}
-	pictures    = []string{".jpg", ".jpeg", ".png"}
 )
 
 // kind tells from the words of the source alone what it is.
@@ -108,8 +106,4 @@ func (c Config) validAddress() error {
 		return errors.New("source: the address names no host: use rtsp://host:port/path")
 	}
 	return nil
-}
-
-func isPicture(name string) bool {
-	return slices.Contains(pictures, strings.ToLower(filepath.Ext(name)))
 }

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"gocv.io/x/gocv"
@@ -75,6 +76,14 @@ func pictureNames(dir string) ([]string, error) {
 		return nil, errors.New("the folder holds no .jpg or .png picture")
 	}
 	return names, nil
+}
+
+func isPicture(name string) bool {
+	switch strings.ToLower(filepath.Ext(name)) {
+	case ".jpg", ".jpeg", ".png":
+		return true
+	}
+	return false
 }
 
 // turn takes the next picture that can be read.

@@ -43,7 +43,7 @@ func NewRecogniser(cfg Config) (*Recogniser, error) {
 	if err := checkModels(dir); err != nil {
 		return nil, err
 	}
-	useOneThread()
+	settle()
 	rec, err := goface.NewRecognizer(dir)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrModels, dir, err)
