@@ -117,7 +117,7 @@ func (p *portal) claim(in Claim) {
 			return
 		}
 	} else if in.Person == "" {
-		a.deny(Record{Factors: SetOf(in.Factor), Reason: ReasonUnknownCard, Details: map[string]string{DetailReader: in.Reader}})
+		a.deny(Record{Factors: SetOf(in.Factor), Reason: "unknown_" + string(in.Factor), Details: map[string]string{DetailReader: in.Reader}})
 		return
 	}
 	a.claimed(in)

@@ -23,7 +23,7 @@ const (
 // Why somebody was denied, or a command refused.
 const (
 	ReasonWrongPIN     = "wrong_pin"     // nobody's PIN
-	ReasonUnknownCard  = "unknown_card"  // nobody's card
+	ReasonUnknownCard  = "unknown_card"  // nobody's card; other things that are held likewise
 	ReasonLockedOut    = "locked_out"    // too many wrong tries before
 	ReasonNoFace       = "no_face"       // a claim, and no face came
 	ReasonFaceMismatch = "face_mismatch" // a claim, and the face is not that person's

@@ -331,7 +331,7 @@ func (d *demo) next() {
 Type here:  pin %s · pin inside %s · show obama2.jpg · show inside obama2.jpg · show nobody
             open · close · rex · window open · window close · log · quit
 Elsewhere:  %s --data %s log --all
-            mosquitto_sub -h %s -p %s -u viewer -P %s -v -t 'doorhub/#'
+            mosquitto_sub -h %s -p %s -u viewer -P %s -v -t 'doorhub/door/#' -t 'doorhub/sensor/#' -t 'doorhub/house/#'
 Home Assistant finds the door by MQTT discovery; Ctrl-C ends.
 `, demoPIN, demoPIN, me, d.hub.cfg.Data, host, port, d.viewer)
 }

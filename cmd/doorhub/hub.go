@@ -90,6 +90,9 @@ func (h *hub) build(ctx context.Context) error {
 	h.spawn(ctx, "clock", func(ctx context.Context) {
 		h.clock.watch(ctx, func(d time.Duration) { h.send(door.ClockSet{Offset: d}) })
 	})
+	if err := h.store.HeadProblem(); err != nil {
+		h.send(door.Fault{Part: "journal_head", Reason: "head", Detail: err.Error()})
+	}
 	if err := h.openVision(ctx); err != nil {
 		return err
 	}
