@@ -67,6 +67,10 @@ bench: toolchain packages models announce ## measure, as a table; BENCH=Journal 
 	@echo 'measuring (some minutes); nothing else should run meanwhile'
 	@$(VISION) $(GO) test $(TEST_FLAGS) -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -timeout 30m $(PKG) | .ci/bench-table
 
+.PHONY: picture
+picture: build ## draw the README's picture of the demo's scene
+	@deploy/pictures/draw.sh deploy/pictures/scene.svg build/doorhub run --demo --once
+
 .PHONY: check
 check: format vet staticcheck ## gofmt, go vet and staticcheck, with and without vision
 
