@@ -3,7 +3,6 @@ package door
 import (
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -26,22 +25,6 @@ type claims struct {
 	faced    bool    // a face came since
 	distance float64 // the nearest one came
 	spoofed  bool
-}
-
-// sighting is one face, over the looks at it.
-type sighting struct {
-	near     map[string]look // by person, the best look within the window
-	last     time.Duration
-	liveness Liveness
-	who      string // identified 1:N by the last look that could
-	whoAt    time.Duration
-	spent    []string      // people who were granted by it already
-	logAt    time.Duration // when a stranger is logged as one
-}
-
-type look struct {
-	distance float64
-	at       time.Duration
 }
 
 const (
@@ -160,93 +143,6 @@ func (c *claims) notice(person string, s *sighting) {
 
 // farAway stands for a face that is nowhere near a person's.
 const farAway = 1.0
-
-// face takes one look at one face.
-func (p *portal) face(in Face) {
-	a := p.side(in.Side)
-	s := a.tracks[in.Track]
-	if s == nil {
-		s = &sighting{near: map[string]look{}, logAt: a.now.Mono + strangerAfter}
-		a.tracks[in.Track] = s
-	}
-	a.look(s, in)
-	for _, id := range sortedKeys(a.claims) {
-		a.claims[id].notice(id, s)
-		a.judge(id)
-	}
-	if s.who != "" && a.fresh(s.whoAt) && a.counts(s) && a.claims[s.who] == nil {
-		a.greet(s)
-	}
-}
-
-func (a *attempt) look(s *sighting, in Face) {
-	now := a.now.Mono
-	s.last, s.liveness = now, in.Liveness
-	if in.Liveness == Spoof { // nothing that this face showed before counts either
-		s.near, s.who = map[string]look{}, ""
-		return
-	}
-	for i, m := range in.Near {
-		if _, ok := a.people[m.Person]; !ok || !(m.Distance >= 0) {
-			continue
-		}
-		if old, ok := s.near[m.Person]; !ok || m.Distance <= old.distance || !a.fresh(old.at) {
-			s.near[m.Person] = look{m.Distance, now}
-		}
-		if i == 0 && m.Distance <= a.House.cfg.Identify {
-			s.who, s.whoAt = m.Person, now
-		}
-	}
-	if s.who != "" && a.counts(s) {
-		s.logAt = 0
-	}
-}
-
-// counts reports whether a face is good enough to be a factor: with liveness off one that
-// nobody has judged is.
-func (a *attempt) counts(s *sighting) bool {
-	return s.liveness == Live || s.liveness == Unjudged && a.House.cfg.Liveness == "off"
-}
-
-// greet is for a face that was identified with nobody claimed: it opens if the person's
-// policy takes a face alone, else the person is asked for more, and it is logged once.
-func (a *attempt) greet(s *sighting) {
-	if slices.Contains(s.spent, s.who) {
-		return
-	}
-	v := a.judge(s.who)
-	if v.Opens || !a.seen(a.faceDetails(s.who, Record{Person: s.who, Factors: SetOf(FaceID)})) {
-		return
-	}
-	if a.saying == SayReady {
-		a.say(SayMore, s.who, a.cfgWindow())
-	}
-}
-
-// seen logs a face, but not the same one again and again.
-func (a *attempt) seen(r Record) bool {
-	last, ok := a.logged[r.Person]
-	if ok && a.now.Mono-last < a.House.cfg.Quiet {
-		return false
-	}
-	a.logged[r.Person] = a.now.Mono
-	r.Kind = KindSeen
-	a.record(r)
-	return true
-}
-
-func (p *portal) gone(in Gone) {
-	for _, a := range p.sides {
-		s := a.tracks[in.Track]
-		if s == nil {
-			continue
-		}
-		if s.logAt != 0 {
-			s.logAt = 0
-			a.seen(Record{})
-		}
-	}
-}
 
 // given returns the factors of a person that count now. A face counts when it is the claimed
 // person's 1:1 or, with nobody claimed, when it was identified as that person.
@@ -389,95 +285,4 @@ func (p *portal) forgetStrangers() {
 			}
 		}
 	}
-}
-
-// knownNow lists those known by a card or a face that counts, who type against counters of
-// their own.
-func (a *attempt) knownNow() []string {
-	var ids []string
-	for id, c := range a.claims {
-		if at, ok := c.at[Card]; ok && a.fresh(at) {
-			ids = append(ids, id)
-		}
-	}
-	for _, s := range a.tracks {
-		if s.who != "" && a.fresh(s.whoAt) && a.counts(s) {
-			ids = append(ids, s.who)
-		}
-	}
-	slices.Sort(ids)
-	return slices.Compact(ids)
-}
-
-// mayType decides whether a typed secret is taken. A child at the keypad may lock the reader
-// for secrets typed with nobody known, but not those who are known by card or face: they type
-// against counters of their own.
-func (a *attempt) mayType(in Claim) bool {
-	known := a.knownNow()
-	reader := readerKey(a.portal.cfg.ID, in.Reader)
-	if slices.Contains(known, in.Person) {
-		if a.counters[personKey(in.Person)].locked(a.now.Mono) {
-			a.refuseTyped(in, personKey(in.Person), known)
-			return false
-		}
-		a.clear(personKey(in.Person))
-		return true
-	}
-	var free []string
-	for _, id := range known {
-		if !a.counters[personKey(id)].locked(a.now.Mono) {
-			free = append(free, id)
-		}
-	}
-	switch {
-	case in.Person == "" && len(free) > 0:
-		a.denyTyped(in, known)
-		for _, id := range free {
-			a.count(in, personKey(id), id)
-		}
-		return false
-	case a.counters[reader].locked(a.now.Mono):
-		a.refuseTyped(in, reader, known)
-		return false
-	case in.Person == "":
-		a.denyTyped(in, known)
-		a.count(in, reader, "")
-		return false
-	}
-	return true // somebody's, who was not known before; it clears nobody's count
-}
-
-func (a *attempt) denyTyped(in Claim, known []string) {
-	a.deny(Record{Factors: SetOf(in.Factor), Reason: ReasonWrongPIN, Details: typedDetails(in, known)})
-}
-
-// refuseTyped answers a secret typed during a lockout without looking at it. Only the first
-// of a lockout is logged: a child hammering keys shall not wear out the disk.
-func (a *attempt) refuseTyped(in Claim, key string, known []string) {
-	c := a.counters[key]
-	if c.refused == c.until {
-		a.say(SayLockedOut, "", refusalShown)
-		return
-	}
-	c.refused = c.until
-	a.deny(Record{Factors: SetOf(in.Factor), Reason: ReasonLockedOut, Details: typedDetails(in, known)})
-}
-
-// count adds one wrong try and records the lockout that it may begin.
-func (a *attempt) count(in Claim, key, person string) {
-	d := a.wrong(key)
-	if d == 0 {
-		return
-	}
-	a.record(Record{Kind: KindLockout, Person: person,
-		Details: map[string]string{DetailReader: in.Reader, DetailFor: d.String()}})
-	a.say(SayLockedOut, person, refusalShown)
-}
-
-func typedDetails(in Claim, known []string) map[string]string {
-	d := map[string]string{DetailReader: in.Reader}
-	if len(known) > 0 {
-		d[DetailKnown] = strings.Join(known, " ")
-	}
-	return d
 }

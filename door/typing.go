@@ -1,0 +1,97 @@
+package door
+
+import (
+	"slices"
+	"strings"
+)
+
+// knownNow lists those known by a card or a face that counts, who type against counters of
+// their own.
+func (a *attempt) knownNow() []string {
+	var ids []string
+	for id, c := range a.claims {
+		if at, ok := c.at[Card]; ok && a.fresh(at) {
+			ids = append(ids, id)
+		}
+	}
+	for _, s := range a.tracks {
+		if s.who != "" && a.fresh(s.whoAt) && a.counts(s) {
+			ids = append(ids, s.who)
+		}
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
+// mayType decides whether a typed secret is taken. A child at the keypad may lock the reader
+// for secrets typed with nobody known, but not those who are known by card or face: they type
+// against counters of their own.
+func (a *attempt) mayType(in Claim) bool {
+	known := a.knownNow()
+	reader := readerKey(a.portal.cfg.ID, in.Reader)
+	if slices.Contains(known, in.Person) {
+		if a.counters[personKey(in.Person)].locked(a.now.Mono) {
+			a.refuseTyped(in, personKey(in.Person), known)
+			return false
+		}
+		a.clear(personKey(in.Person))
+		return true
+	}
+	var free []string
+	for _, id := range known {
+		if !a.counters[personKey(id)].locked(a.now.Mono) {
+			free = append(free, id)
+		}
+	}
+	switch {
+	case in.Person == "" && len(free) > 0:
+		a.denyTyped(in, known)
+		for _, id := range free {
+			a.count(in, personKey(id), id)
+		}
+		return false
+	case a.counters[reader].locked(a.now.Mono):
+		a.refuseTyped(in, reader, known)
+		return false
+	case in.Person == "":
+		a.denyTyped(in, known)
+		a.count(in, reader, "")
+		return false
+	}
+	return true // somebody's, who was not known before; it clears nobody's count
+}
+
+func (a *attempt) denyTyped(in Claim, known []string) {
+	a.deny(Record{Factors: SetOf(in.Factor), Reason: ReasonWrongPIN, Details: typedDetails(in, known)})
+}
+
+// refuseTyped answers a secret typed during a lockout without looking at it. Only the first
+// of a lockout is logged: a child hammering keys shall not wear out the disk.
+func (a *attempt) refuseTyped(in Claim, key string, known []string) {
+	c := a.counters[key]
+	if c.refused == c.until {
+		a.say(SayLockedOut, "", refusalShown)
+		return
+	}
+	c.refused = c.until
+	a.deny(Record{Factors: SetOf(in.Factor), Reason: ReasonLockedOut, Details: typedDetails(in, known)})
+}
+
+// count adds one wrong try and records the lockout that it may begin.
+func (a *attempt) count(in Claim, key, person string) {
+	d := a.wrong(key)
+	if d == 0 {
+		return
+	}
+	a.record(Record{Kind: KindLockout, Person: person,
+		Details: map[string]string{DetailReader: in.Reader, DetailFor: d.String()}})
+	a.say(SayLockedOut, person, refusalShown)
+}
+
+func typedDetails(in Claim, known []string) map[string]string {
+	d := map[string]string{DetailReader: in.Reader}
+	if len(known) > 0 {
+		d[DetailKnown] = strings.Join(known, " ")
+	}
+	return d
+}
