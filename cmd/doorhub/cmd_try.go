@@ -75,7 +75,7 @@ func (c brokerUserAdd) Run(a *app) error {
 	if _, err := broker.ParseRole(string(c.Role)); err != nil {
 		return exit{exitUsage, err}
 	}
-	return a.token("broker.user.add", userRequest{c.Name, c.Role})
+	return a.token("broker.user.add", userRequest(c))
 }
 
 type brokerUserRotate struct {
