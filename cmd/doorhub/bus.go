@@ -62,7 +62,7 @@ func (h *hub) startBroker() (broker.ClientConfig, error) {
 func (h *hub) dial(ctx context.Context, cc broker.ClientConfig, part string) (*broker.Client, error) {
 	will := message(discovery.Status(h.cfg.Name, false))
 	cc.Will = &will
-	cc.ClientID = "doorhub-" + h.cfg.Name
+	cc.ClientID = "doorhub-" + h.cfg.Name + "-" + part // both may be at one broker
 	cc.Log = h.log
 	cc.Problem = func(err error) {
 		f := door.Fault{Part: part}
@@ -192,14 +192,12 @@ func (h *hub) command(user string, m broker.Message) {
 		return
 	}
 	cmd.User = user
-	if code == "" {
-		h.send(cmd)
-		return
-	}
 	select {
 	case h.codes <- codeCheck{cmd, code}:
 	default: // faster than codes can be checked: nobody's finger
-		cmd.Bad = "too many commands at once"
+		if cmd.Action != door.ActionLock { // locking waits for nobody
+			cmd.Bad = "too many commands at once"
+		}
 		h.send(cmd)
 	}
 }

@@ -42,13 +42,9 @@ func (w *doorway) open(ctx context.Context) error {
 		return err
 	}
 	if contact != nil {
-		sw, err := w.watch(w.cfg.Contact, contact, func(c lock.Change) {
-			w.send(door.Contact{Door: w.cfg.ID, Open: c.Tripped})
-		})
-		if err != nil {
+		if lines.Open, err = w.watchContact(contact); err != nil {
 			return fmt.Errorf("contact: %w", err)
 		}
-		lines.Open = sw.Tripped
 	}
 	if w.lock, err = lock.New(w.cfg.Lock.Config, lines, w.lockState); err != nil {
 		return err
@@ -114,17 +110,33 @@ func (w *doorway) input(l gpio.Line, name string) (lock.Input, error) {
 	return in, nil
 }
 
-// watch tells the present position and every change of it.
+// watchContact tells the present position of the door and every change of it, and returns
+// what tells the position.
+func (w *doorway) watchContact(in lock.Input) (tripped func() bool, err error) {
+	tell := func(open bool) { w.send(door.Contact{Door: w.cfg.ID, Open: open}) }
+	sw, err := w.watch(w.cfg.Contact, in, func(c lock.Change) { tell(c.Tripped) })
+	if err != nil {
+		return nil, err
+	}
+	open := sw.Tripped()
+	tell(open)
+	if now := sw.Tripped(); now != open { // that change may have been told before
+		tell(now)
+	}
+	return sw.Tripped, nil
+}
+
 func (w *doorway) watch(s Switch, in lock.Input, on func(lock.Change)) (*lock.Switch, error) {
 	sw, err := lock.NewSwitch(s.SwitchConfig, in, on)
 	if err != nil {
 		return nil, err
 	}
 	w.undo.add("switch", func() error { sw.Close(); return nil })
-	on(lock.Change{Tripped: sw.Tripped()})
 	return sw, nil
 }
 
+// pressed takes a press of the REX button. One that is down as the hub starts is no press:
+// a stuck button must not open the door at every start.
 func (w *doorway) pressed(c lock.Change) {
 	part := "rex/" + w.cfg.ID
 	switch {

@@ -34,28 +34,39 @@ type hub struct {
 	bus      *outlet
 	ha       *outlet // nil unless Home Assistant has a broker of its own
 	doors    map[string]*doorway
+	house    *door.House // its own goroutine's, once it runs
 	vision   *vision
 	service  *service
 
-	inputs chan door.Input
-	codes  chan codeCheck
-	dark   sync.Map // door.Vision without its reason → true: that camera reports a problem
+	inputs  chan door.Input
+	gone    chan struct{} // closed when the house takes no more inputs
+	codes   chan codeCheck
+	dark    sync.Map              // door.Vision without its reason → true: that camera reports a problem
+	through func(journal) journal // what stands between recorder and store; nil: nothing
 
 	mu       sync.Mutex
 	watchers []func(door.Record)
 }
 
-// codeCheck is a command whose remote code is still to be looked up.
+// codeCheck is a command whose remote code, if it has one, is still to be looked up.
 type codeCheck struct {
 	cmd  door.Command
 	code string
 }
 
-// startHub builds a hub; ctx ends everything in it that runs. close undoes it in reverse.
-func startHub(ctx context.Context, cfg Config, log *slog.Logger) (*hub, error) {
+// startHub builds a hub that runs until close, which undoes it in reverse: what ends ctx does
+// not end the hub, or its parts would go in no order and the last records be lost. prepare is
+// called before anything is built.
+func startHub(ctx context.Context, cfg Config, log *slog.Logger, prepare ...func(*hub)) (*hub, error) {
 	h := &hub{cfg: cfg, log: log, clock: newClock(cfg.Clock == clockTrust), doors: map[string]*doorway{},
-		inputs: make(chan door.Input, 1024), codes: make(chan codeCheck, 8)}
-	if err := h.build(ctx); err != nil {
+		inputs: make(chan door.Input, 1024), gone: make(chan struct{}), codes: make(chan codeCheck, 16)}
+	for _, f := range prepare {
+		f(h)
+	}
+	if err := h.build(context.WithoutCancel(ctx)); err != nil {
+		if h.house == nil { // else its own end says so
+			close(h.gone)
+		}
 		return nil, errors.Join(err, h.undo.undo())
 	}
 	return h, nil
@@ -77,19 +88,9 @@ func (h *hub) build(ctx context.Context) error {
 	if err := h.openBus(ctx); err != nil {
 		return err
 	}
-	house, err := h.newHouse(ctx)
-	if err != nil {
+	if err := h.run(ctx); err != nil {
 		return err
 	}
-	h.recorder.written = h.journalled
-	h.spawn(ctx, "recorder", h.recorder.run)
-	h.spawn(ctx, "lockouts", h.keeper.run)
-	h.spawn(ctx, "outlets", h.runOutlets)
-	h.spawn(ctx, "house", func(ctx context.Context) { door.Run(ctx, house, h.inputs, h.clock.now, h.do) })
-	h.spawn(ctx, "codes", h.checkCodes)
-	h.spawn(ctx, "clock", func(ctx context.Context) {
-		h.clock.watch(ctx, func(d time.Duration) { h.send(door.ClockSet{Offset: d}) })
-	})
 	if err := h.store.HeadProblem(); err != nil {
 		h.send(door.Fault{Part: "journal_head", Reason: "head", Detail: err.Error()})
 	}
@@ -101,6 +102,28 @@ func (h *hub) build(ctx context.Context) error {
 		return err
 	}
 	h.undo.add("control socket", stop)
+	return nil
+}
+
+// run brings the house to life. What is stopped in reverse may rely on what was started before
+// it: the house's last records are written, the last records written are told.
+func (h *hub) run(ctx context.Context) error {
+	house, err := h.newHouse(ctx)
+	if err != nil {
+		return err
+	}
+	h.house = house
+	h.spawn(ctx, "lockouts", h.keeper.run)
+	h.spawn(ctx, "outlets", h.runOutlets)
+	h.spawn(ctx, "recorder", h.recorder.run)
+	h.spawn(ctx, "house", func(ctx context.Context) {
+		defer close(h.gone)
+		door.Run(ctx, house, h.inputs, h.clock.now, h.do)
+	})
+	h.spawn(ctx, "codes", h.checkCodes)
+	h.spawn(ctx, "clock", func(ctx context.Context) {
+		h.clock.watch(ctx, func(d time.Duration) { h.send(door.ClockSet{Offset: d}) })
+	})
 	return nil
 }
 
@@ -116,12 +139,11 @@ func (h *hub) openStore(ctx context.Context) (err error) {
 		return err
 	}
 	h.undo.add("past", func() error { return h.past.keep(context.Background()) })
-	h.recorder = newRecorder(h.clock.boot, h.log)
-	h.recorder.journal = h.store
-	h.recorder.written = func([]door.Record) {}
-	h.recorder.problem = func(reason, detail string) {
-		go h.send(door.Fault{Part: "journal", Reason: reason, Detail: detail}) // it may be the house that waits
+	h.recorder = newRecorder(h.store, h.clock.boot, h.log)
+	if h.through != nil {
+		h.recorder.journal = h.through(h.store)
 	}
+	h.recorder.written, h.recorder.problem = h.journalled, h.unjournalled
 	h.keeper = newKeeper(h.store, h.log)
 	h.service = &service{cfg: h.cfg, store: h.store, past: h.past, users: h.users,
 		note: h.note, changed: h.peopleChanged, faces: h.enroller,
@@ -153,12 +175,23 @@ func (h *hub) spawn(ctx context.Context, name string, f func(context.Context)) {
 }
 
 func (h *hub) runOutlets(ctx context.Context) {
+	h.show(discovery.Status(h.cfg.Name, true))
+	h.showSensors()
 	var wg sync.WaitGroup
 	for _, o := range h.outlets() {
-		o.show(discovery.Status(h.cfg.Name, true))
 		wg.Go(func() { o.run(ctx) })
 	}
 	wg.Wait()
+}
+
+// showSensors tells what is known of the sensors, which may not report again for days.
+func (h *hub) showSensors() {
+	past := h.past.now()
+	for _, s := range h.cfg.Sensors {
+		if open, known := past.SensorOpen(s.ID); known {
+			h.show(discovery.SensorState(s.ID, open))
+		}
+	}
 }
 
 func (h *hub) outlets() []*outlet {
@@ -178,7 +211,7 @@ func (h *hub) newOutlet(name string, c *broker.Client) *outlet {
 
 func (h *hub) close() error { return h.undo.undo() }
 
-// send brings an input to the house.
+// send brings an input to the house. It waits for room, and drops it when the house is gone.
 func (h *hub) send(in door.Input) {
 	if v, ok := in.(door.Vision); ok {
 		camera := door.Vision{Door: v.Door, Side: v.Side, Camera: v.Camera}
@@ -188,7 +221,10 @@ func (h *hub) send(in door.Input) {
 			h.dark.Store(camera, true)
 		}
 	}
-	h.inputs <- in
+	select {
+	case h.inputs <- in:
+	case <-h.gone:
+	}
 }
 
 // blind reports whether no camera outside a door can see faces, as the house will judge it.
@@ -265,7 +301,7 @@ func (h *hub) journalled(recs []door.Record) {
 		h.log.Error("cannot keep who is inside", "component", "hub", "error", err)
 	}
 	for _, o := range h.outlets() {
-		o.nudge()
+		o.wrote(recs)
 	}
 	h.mu.Lock()
 	watchers := slices.Clone(h.watchers)
@@ -274,6 +310,22 @@ func (h *hub) journalled(recs []door.Record) {
 		for _, w := range watchers {
 			w(r)
 		}
+	}
+}
+
+// unjournalled is told of what keeps the journal from writing, and with "" when nothing does.
+// As long as no record can say so, the bus hears of it without one: an event of number 0.
+func (h *hub) unjournalled(reason, detail string) {
+	f := door.Fault{Part: "journal", Reason: reason, Detail: detail}
+	h.send(f)
+	if reason != journalUnwritten {
+		return
+	}
+	now := h.clock.now()
+	event := discovery.Event(door.Record{Time: now.Wall, Clock: door.Clock{Synced: now.Synced}, Kind: door.KindProblem, Reason: reason,
+		Details: map[string]string{door.DetailPart: f.Part, door.DetailText: detail}}, "")
+	for _, o := range h.outlets() {
+		o.cry(event)
 	}
 }
 
@@ -296,24 +348,31 @@ func (h *hub) typed(d Door, k Keypad, s keypad.Secret) {
 	h.send(door.Claim{Door: d.ID, Side: k.Side, Reader: k.Name, Factor: door.PIN, Person: person})
 }
 
-// checkCodes looks up remote codes, one at a time.
+// checkCodes takes commands in their order, one at a time: none to lock is overtaken by one to
+// unlock that came before it.
 func (h *hub) checkCodes(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case c := <-h.codes:
-			person, err := h.store.LookupRemoteCode(ctx, c.code)
-			switch {
-			case err != nil:
-				c.cmd.Bad = "the code could not be looked up"
-			case person == "":
-				c.cmd.Code = door.CodeWrong
-			default:
-				c.cmd.Code, c.cmd.Person = door.CodeRight, person
+			if c.code != "" {
+				h.checkCode(ctx, &c)
 			}
 			h.send(c.cmd)
 		}
+	}
+}
+
+func (h *hub) checkCode(ctx context.Context, c *codeCheck) {
+	person, err := h.store.LookupRemoteCode(ctx, c.code)
+	switch {
+	case err != nil:
+		c.cmd.Bad = "the code could not be looked up"
+	case person == "":
+		c.cmd.Code = door.CodeWrong
+	default:
+		c.cmd.Code, c.cmd.Person = door.CodeRight, person
 	}
 }
 

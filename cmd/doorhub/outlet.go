@@ -18,6 +18,11 @@ import (
 // fresh is how old a record may be to be told as an event on the bus.
 const fresh = time.Minute
 
+const (
+	lastWords = 3 * time.Second // to tell what is left when the hub stops
+	tellAgain = time.Second     // after a failure with the broker still there
+)
+
 // outlet is the journal's reader that tells a broker: states as they are now, and each record
 // once. It may be cut off for days; then it tells the states anew and what is still fresh.
 type outlet struct {
@@ -34,8 +39,15 @@ type outlet struct {
 	mu     sync.Mutex
 	states map[string]discovery.Message // by topic: the present
 	dirty  map[string]bool              // topics not told yet
+	cries  []discovery.Message          // to be told before all else, once
 	last   map[string]string            // door → the last person's id
 	wake   chan struct{}
+
+	// Only its goroutine uses what follows.
+	begun  bool
+	cursor uint64 // told up to it; the store's may be behind when it cannot write
+	kept   uint64 // the store's
+	failed string // the last failure logged
 }
 
 func newOutlet(name string, c *broker.Client, st *store.Store, ns *names, clk clock, doors []string, log *slog.Logger) *outlet {
@@ -52,15 +64,32 @@ func (o *outlet) show(ms ...discovery.Message) {
 		o.dirty[m.Topic] = true
 	}
 	o.mu.Unlock()
-	o.nudge()
+	nudge(o.wake)
 }
 
-// nudge says that there may be something to tell.
-func (o *outlet) nudge() {
-	select {
-	case o.wake <- struct{}{}:
-	default:
+// cry tells a message that is no state, if the broker is there. It never blocks.
+func (o *outlet) cry(m discovery.Message) {
+	o.mu.Lock()
+	o.cries = append(o.cries[max(0, len(o.cries)-9):], m)
+	o.mu.Unlock()
+	nudge(o.wake)
+}
+
+// wrote is told of what has become durable: whoever was recognised is a state of the door,
+// however long it takes until the broker can be told.
+func (o *outlet) wrote(recs []door.Record) {
+	for _, r := range recs {
+		switch {
+		case r.Kind == door.KindErased:
+			o.forget(r.Person)
+		case r.Person != "" && slices.Contains(personKinds(), r.Kind):
+			o.mu.Lock()
+			o.last[r.Door] = r.Person
+			o.mu.Unlock()
+			o.show(discovery.Person(r.Door, r, o.names.of(r.Person)))
+		}
 	}
+	nudge(o.wake)
 }
 
 // afresh tells everything again: after a connect, and when Home Assistant was born.
@@ -73,40 +102,85 @@ func (o *outlet) afresh() {
 		o.dirty[topic] = true
 	}
 	o.mu.Unlock()
-	o.nudge()
+	nudge(o.wake)
 }
 
-// run tells until ctx ends.
+// run tells until ctx ends, and then what is left.
 func (o *outlet) run(ctx context.Context) {
-	if err := o.recall(ctx); err != nil {
-		o.log.Error("cannot read the journal", "error", err)
-	}
+	talk, hangUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer hangUp()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(lastWords, hangUp) })()
 	o.client.OnUp(o.afresh)
+	var again <-chan time.Time
 	for {
 		select {
 		case <-ctx.Done():
+			o.report(o.tell(talk))
 			return
 		case <-o.wake:
+		case <-again:
 		}
-		if err := o.tell(ctx); err != nil && !errors.Is(err, broker.ErrDown) && ctx.Err() == nil {
-			o.log.Error("cannot tell the broker", "error", err)
+		again = nil
+		if err := o.tell(talk); o.report(err) {
+			again = time.After(tellAgain)
 		}
 	}
 }
 
-// recall finds who was last at each door, so that an erased name leaves the broker, too.
-func (o *outlet) recall(ctx context.Context) error {
+// report logs a failure once, and says whether to try again soon: not while the client is
+// down, since its coming up wakes the outlet.
+func (o *outlet) report(err error) bool {
+	if err == nil || !o.client.Up() {
+		o.failed = ""
+		return false
+	}
+	if err.Error() != o.failed {
+		o.failed = err.Error()
+		o.log.Error("cannot tell the broker all", "error", err)
+	}
+	return true
+}
+
+// begin reads where it left off, and who was last at each door: an erased name leaves the
+// broker even if nobody was there to hear of it.
+func (o *outlet) begin(ctx context.Context) (err error) {
+	if o.cursor, err = o.store.Cursor(ctx, o.name); err != nil {
+		return err
+	}
+	o.kept = o.cursor
+	o.cursor = min(o.cursor, o.store.Head().Seq) // a journal from a backup may be shorter
 	for _, id := range o.doors {
-		for r, err := range o.store.Records(ctx, store.Filter{Door: id, Kinds: personKinds(), Newest: true, Limit: 100}) {
-			if err != nil {
-				return err
-			}
-			if r.Person != "" {
-				o.last[id] = r.Person
-				break
-			}
+		if err := o.recall(ctx, id); err != nil {
+			return err
 		}
 	}
+	o.begun = true
+	return nil
+}
+
+func (o *outlet) recall(ctx context.Context, id string) error {
+	newest := door.Record{Door: id}
+	for r, err := range o.store.Records(ctx, store.Filter{Door: id, Kinds: personKinds(), Newest: true, Limit: 100}) {
+		if err != nil {
+			return err
+		}
+		if r.Person != "" {
+			newest = r
+			break
+		}
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if _, newer := o.last[id]; newer {
+		return nil
+	}
+	m := discovery.Nobody(id)
+	if name := o.names.of(newest.Person); name != "" {
+		o.last[id] = newest.Person
+		m = discovery.Person(id, newest, name)
+	}
+	o.states[m.Topic] = m
+	o.dirty[m.Topic] = true
 	return nil
 }
 
@@ -115,11 +189,32 @@ func personKinds() []door.Kind {
 	return []door.Kind{door.KindGranted, door.KindEntry, door.KindExit, door.KindSeen}
 }
 
+// tell tells all that there is. A journal that cannot be read keeps no state from being told.
 func (o *outlet) tell(ctx context.Context) error {
-	if err := o.tellRecords(ctx); err != nil {
-		return err
+	if !o.client.Up() {
+		return broker.ErrDown
 	}
-	return o.tellStates(ctx)
+	var errs []error
+	for _, tell := range []func(context.Context) error{o.tellCries, o.tellRecords, o.tellStates} {
+		err := tell(ctx)
+		errs = append(errs, err)
+		if errors.Is(err, broker.ErrDown) {
+			break
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (o *outlet) tellCries(ctx context.Context) error {
+	o.mu.Lock()
+	cries := o.cries
+	o.cries = nil
+	o.mu.Unlock()
+	var errs []error
+	for _, m := range cries {
+		errs = append(errs, o.publish(ctx, m))
+	}
+	return errors.Join(errs...)
 }
 
 func (o *outlet) tellStates(ctx context.Context) error {
@@ -150,50 +245,59 @@ func (o *outlet) nextDirty() (discovery.Message, bool) {
 
 // tellRecords tells what is fresh in the journal behind the cursor, and passes over the rest.
 func (o *outlet) tellRecords(ctx context.Context) error {
-	if !o.client.Up() {
-		return broker.ErrDown
-	}
-	cursor, err := o.store.Cursor(ctx, o.name)
-	if err != nil {
-		return err
+	if !o.begun {
+		if err := o.begin(ctx); err != nil {
+			return err
+		}
 	}
 	head := o.store.Head().Seq
-	if cursor == head {
-		return nil
-	}
 	since := o.clock.now().Wall.Add(-fresh)
-	for r, err := range o.store.Records(ctx, store.Filter{After: cursor, Before: head + 1, From: since}) {
-		if err != nil {
-			o.log.Error("a record cannot be read", "error", err)
-			continue
-		}
-		if err := o.tellRecord(ctx, r); err != nil {
-			return errors.Join(err, o.store.SetCursor(ctx, o.name, max(cursor, r.Seq-1)))
-		}
+	err := o.tellAfter(ctx, store.Filter{After: o.cursor, Before: head + 1, From: since})
+	if err == nil {
+		o.cursor = max(o.cursor, head)
 	}
-	return o.store.SetCursor(ctx, o.name, head)
+	return errors.Join(err, o.keepCursor(ctx))
 }
 
-func (o *outlet) tellRecord(ctx context.Context, r door.Record) error {
-	if err := o.publish(ctx, discovery.Event(r, o.names.of(r.Person))); err != nil {
-		return err
+func (o *outlet) tellAfter(ctx context.Context, f store.Filter) error {
+	if f.After+1 >= f.Before {
+		return nil
 	}
-	switch {
-	case r.Kind == door.KindErased:
-		o.forget(r.Person)
-	case r.Person != "" && slices.Contains(personKinds(), r.Kind):
-		o.mu.Lock()
-		o.last[r.Door] = r.Person
-		o.mu.Unlock()
-		o.show(discovery.Person(r.Door, r, o.names.of(r.Person)))
+	for r, err := range o.store.Records(ctx, f) {
+		switch {
+		case err != nil && r.Seq == 0:
+			return err
+		case err != nil: // one that is damaged costs no other
+			o.log.Error("a record cannot be read", "error", err)
+		default:
+			if err := o.publish(ctx, discovery.Event(r, o.names.of(r.Person))); err != nil {
+				return err
+			}
+		}
+		o.cursor = r.Seq
 	}
 	return nil
+}
+
+// keepCursor stores how far it has come. While that fails, only a restart tells again.
+func (o *outlet) keepCursor(ctx context.Context) error {
+	if o.kept == o.cursor {
+		return nil
+	}
+	err := o.store.SetCursor(ctx, o.name, o.cursor)
+	if err == nil {
+		o.kept = o.cursor
+	}
+	return err
 }
 
 // forget takes an erased person's name off the doors.
 func (o *outlet) forget(person string) {
 	for _, id := range o.doors {
-		if o.last[id] == person {
+		o.mu.Lock()
+		last := o.last[id]
+		o.mu.Unlock()
+		if last == person {
 			o.show(discovery.Nobody(id))
 		}
 	}

@@ -2,42 +2,63 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/doorhub/doorhub/door"
+	"github.com/doorhub/doorhub/door/store"
 )
 
 // patience is how long a door waits for its record to be durable. A resident is never kept
 // out by a disk: after it, the door opens on a record that is held in memory.
 const patience = 200 * time.Millisecond
 
-// maxUnwritten bounds what is held in memory while the journal cannot write.
-const maxUnwritten = 100_000
+const (
+	maxUnwritten = 100_000 // records held in memory while the journal cannot write
+	maxBatch     = 1000    // records written at once, so that a little room on the disk is used, too
+	firstPause   = time.Second
+	lastPause    = 10 * time.Second
+)
+
+// What is wrong with the journal, one word each.
+const (
+	journalSlow      = "slow"         // a door did not wait for it
+	journalUnwritten = "unwritten"    // it cannot write
+	journalLost      = "records_lost" // some could not be held
+)
+
+// journal makes records durable, in order and all or none.
+type journal interface {
+	Append(ctx context.Context, recs []door.Record) ([]door.Record, error)
+}
 
 // recorder makes records durable in their order, many at once when they come fast, and holds
 // what cannot be written until it can be.
 type recorder struct {
-	journal interface {
-		Append(ctx context.Context, recs []door.Record) ([]door.Record, error)
-	}
+	journal journal
 	boot    string
 	written func([]door.Record)         // told of what has become durable, in order
-	problem func(reason, detail string) // told when writing fails, and with "" when it works again
+	problem func(reason, detail string) // told of each change of what is wrong, in order; "": nothing
 	log     *slog.Logger
 
 	mu      sync.Mutex
 	queue   []door.Record
 	settled chan struct{} // closed when the queue has been written; nil while it is empty
-	failing bool
+	wrong   string        // reason of the present problem; "" when all is well
 	lost    int
+	news    []trouble
 	more    chan struct{} // there is something in the queue
+	told    chan struct{} // there is something in the news
 }
 
-func newRecorder(boot string, log *slog.Logger) *recorder {
-	return &recorder{boot: boot, log: log.With("component", "recorder"), more: make(chan struct{}, 1)}
+type trouble struct{ reason, detail string }
+
+func newRecorder(j journal, boot string, log *slog.Logger) *recorder {
+	return &recorder{journal: j, boot: boot, log: log.With("component", "recorder"),
+		more: make(chan struct{}, 1), told: make(chan struct{}, 1)}
 }
 
 // write queues a record. It never blocks.
@@ -53,8 +74,12 @@ func (r *recorder) write(rec door.Record) {
 	if r.settled == nil {
 		r.settled = make(chan struct{})
 	}
+	nudge(r.more)
+}
+
+func nudge(c chan struct{}) {
 	select {
-	case r.more <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -63,7 +88,7 @@ func (r *recorder) write(rec door.Record) {
 // can be asked to wait, and not at all while the journal is known to fail.
 func (r *recorder) settle() {
 	r.mu.Lock()
-	settled, failing := r.settled, r.failing
+	settled, failing := r.settled, r.wrong != ""
 	r.mu.Unlock()
 	if settled == nil || failing {
 		return
@@ -73,74 +98,142 @@ func (r *recorder) settle() {
 	select {
 	case <-settled:
 	case <-timer.C:
-		r.fail("slow", fmt.Sprintf("the journal took over %s: a door did not wait for it", patience))
+		r.tooSlow(settled)
 	}
+}
+
+func (r *recorder) tooSlow(settled chan struct{}) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.settled == settled && r.wrong == "" {
+		r.tell(journalSlow, fmt.Sprintf("the journal took over %s: a door did not wait for it", patience))
+	}
+}
+
+// tell queues the news of a problem. The caller holds the lock.
+func (r *recorder) tell(reason, detail string) {
+	r.wrong = reason
+	r.news = append(r.news, trouble{reason, detail})
+	nudge(r.told)
 }
 
 // run writes until ctx ends, and then what is left, once.
 func (r *recorder) run(ctx context.Context) {
-	pause := time.Second
+	var announcing sync.WaitGroup
+	announcing.Go(func() { r.announce(ctx) })
+	defer announcing.Wait()
+	pause := firstPause
+	for {
+		more, again := r.more, (<-chan time.Time)(nil)
+		if r.flush() == nil {
+			pause = firstPause
+		} else {
+			more, again = nil, time.After(pause)
+			pause = min(2*pause, lastPause)
+		}
+		select {
+		case <-more:
+		case <-again:
+		case <-ctx.Done():
+			if err := r.flush(); err != nil {
+				r.log.Error("stopping with records that could not be written: they are lost", "unwritten", r.waiting())
+			}
+			return
+		}
+	}
+}
+
+// announce tells the news, apart from the writing: it may be the house that waits for it, and
+// the house that is told.
+func (r *recorder) announce(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
-			r.flush()
 			return
-		case <-r.more:
+		case <-r.told:
 		}
-		for r.flush() != nil {
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(pause):
-				pause = min(2*pause, 10*time.Second)
-			}
+		r.mu.Lock()
+		news := r.news
+		r.news = nil
+		r.mu.Unlock()
+		for _, n := range news {
+			r.problem(n.reason, n.detail)
 		}
-		pause = time.Second
 	}
+}
+
+func (r *recorder) waiting() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.queue)
 }
 
 // flush writes all that is queued.
 func (r *recorder) flush() error {
-	r.mu.Lock()
-	batch := r.queue
-	r.mu.Unlock()
-	if len(batch) == 0 {
-		return nil
+	for {
+		r.mu.Lock()
+		batch := r.queue[:min(len(r.queue), maxBatch)]
+		r.mu.Unlock()
+		if len(batch) == 0 {
+			return nil
+		}
+		kept, done, err := r.append(batch)
+		if err != nil {
+			r.failed(err)
+			return err
+		}
+		r.taken(done)
+		r.written(kept)
 	}
-	kept, err := r.journal.Append(context.Background(), batch)
-	if err != nil {
-		r.log.Error("the journal cannot write; records are held in memory and go with the power", "unwritten", len(batch), "error", err)
-		r.fail("unwritten", err.Error())
-		return err
-	}
-	r.mu.Lock()
-	r.queue = r.queue[len(batch):]
-	if len(r.queue) == 0 {
-		r.queue = nil
-		close(r.settled)
-		r.settled = nil
-	}
-	well := r.failing
-	r.failing = false
-	lost := r.lost
-	r.lost = 0
-	r.mu.Unlock()
-	r.written(kept)
-	if lost > 0 {
-		r.log.Error("records were lost: more than could be held in memory", "lost", lost)
-	}
-	if well {
-		r.problem("", "")
-	}
-	return nil
 }
 
-func (r *recorder) fail(reason, detail string) {
+// append writes the batch, and returns what is durable and how many records are dealt with.
+// One that the journal will never take is lost, so that those behind it are not.
+func (r *recorder) append(batch []door.Record) (kept []door.Record, done int, err error) {
+	kept, err = r.journal.Append(context.Background(), batch)
+	if refused(err) {
+		batch = batch[:1]
+		kept, err = r.journal.Append(context.Background(), batch)
+	}
+	if refused(err) {
+		r.log.Error("the journal refuses a record for good: it is lost", "kind", batch[0].Kind, "error", err)
+		r.mu.Lock()
+		r.lost++
+		r.mu.Unlock()
+		return nil, 1, nil
+	}
+	return kept, len(batch), err
+}
+
+// refused tells a record that cannot be kept from a disk that cannot be written.
+func refused(err error) bool { return errors.Is(err, store.ErrTime) || errors.Is(err, store.ErrSealed) }
+
+func (r *recorder) failed(err error) {
 	r.mu.Lock()
-	first := !r.failing
-	r.failing = true
-	r.mu.Unlock()
-	if first {
-		r.problem(reason, detail)
+	defer r.mu.Unlock()
+	r.log.Error("the journal cannot write; records are held in memory and go with the power", "unwritten", len(r.queue), "error", err)
+	if r.wrong == "" || r.wrong == journalSlow {
+		r.tell(journalUnwritten, err.Error()+"; what happens is held in memory and goes with the power")
+	}
+}
+
+// taken drops what is durable from the queue; when that is all, all is well.
+func (r *recorder) taken(n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.queue = r.queue[n:]
+	if len(r.queue) > 0 {
+		return
+	}
+	r.queue = nil
+	close(r.settled)
+	r.settled = nil
+	if r.lost > 0 {
+		r.log.Error("records were lost", "lost", r.lost)
+		r.tell(journalLost, fmt.Sprintf("%d records could neither be written nor held: they are lost", r.lost))
+		r.lost = 0
+	}
+	if r.wrong != "" {
+		r.tell("", "")
 	}
 }
