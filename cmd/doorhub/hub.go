@@ -44,6 +44,7 @@ type hub struct {
 	dark    sync.Map              // door.Vision without its reason → true: that camera reports a problem
 	through func(journal) journal // what stands between recorder and store; nil: nothing
 
+	notes    notes
 	mu       sync.Mutex
 	watchers []func(door.Record)
 }
@@ -303,6 +304,7 @@ func (h *hub) journalled(recs []door.Record) {
 	for _, o := range h.outlets() {
 		o.wrote(recs)
 	}
+	h.notes.written(recs)
 	h.mu.Lock()
 	watchers := slices.Clone(h.watchers)
 	h.mu.Unlock()
@@ -374,12 +376,6 @@ func (h *hub) checkCode(ctx context.Context, c *codeCheck) {
 	default:
 		c.cmd.Code, c.cmd.Person = door.CodeRight, person
 	}
-}
-
-// note journals what a command did.
-func (h *hub) note(_ context.Context, r door.Record) error {
-	h.send(door.Note{Record: r})
-	return nil
 }
 
 // people reads who there is, and takes the names along.
