@@ -230,6 +230,15 @@ func program(tb testing.TB, name string) string {
 	return ""
 }
 
+// freeAddr returns a loopback address where nobody listens at present.
+func freeAddr(tb testing.TB) string {
+	tb.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(tb, err)
+	defer l.Close()
+	return l.Addr().String()
+}
+
 // login is where and as whom a program connects.
 type login struct{ address, user, token string }
 
@@ -272,20 +281,22 @@ func sub(tb testing.TB, l login, filters ...string) *flow[heard] {
 	for _, f := range filters {
 		args = append(args, "-t", f)
 	}
-	cmd := exec.Command(program(tb, "mosquitto_sub"), l.args(args...)...)
+	// Into a pipe it would say nothing until there is much of it.
+	cmd := exec.Command("stdbuf", append([]string{"-oL", program(tb, "mosquitto_sub")}, l.args(args...)...)...)
 	out, err := cmd.StdoutPipe()
 	must(tb, err)
 	cmd.Stderr = cmd.Stdout
 	must(tb, cmd.Start())
 	f, subscribed := newFlow[heard](), make(chan struct{})
 	ended := make(chan struct{})
+	var once sync.Once
 	go func() {
 		defer close(ended)
 		lines := bufio.NewScanner(out)
 		lines.Buffer(nil, 1<<20)
 		for lines.Scan() {
 			if strings.HasPrefix(lines.Text(), "Subscribed (mid") {
-				close(subscribed)
+				once.Do(func() { close(subscribed) }) // again after each reconnect
 			}
 			if text, ok := strings.CutPrefix(lines.Text(), "HEARD "); ok {
 				retained, rest, _ := strings.Cut(text, " ")

@@ -1,0 +1,205 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/doorhub/doorhub/broker"
+	"github.com/doorhub/doorhub/door"
+)
+
+// told is an event as it goes over the bus.
+type told struct {
+	Seq     uint64            `json:"seq"`
+	Kind    string            `json:"kind"`
+	Person  string            `json:"person"`
+	Name    string            `json:"name"`
+	Reason  string            `json:"reason"`
+	Details map[string]string `json:"details"`
+}
+
+func event(tb testing.TB, m heard) told {
+	tb.Helper()
+	var e told
+	if err := json.Unmarshal([]byte(m.payload), &e); err != nil {
+		tb.Fatalf("%s %s: %v", m.topic, m.payload, err)
+	}
+	return e
+}
+
+// What a viewer sees of an entry, by a program that is not ours.
+func TestBusTellsAnEntry(t *testing.T) {
+	h := startTestHub(t)
+	states := map[string]string{
+		"doorhub/door/front/lock": "LOCKED", "doorhub/door/front/contact": "closed",
+		"doorhub/door/front/prompt": "ready", "doorhub/door/front/person": `"name":null`,
+		"doorhub/instance/hub/status": "online",
+	}
+	for _, topic := range sortedKeys(states) {
+		first := sub(t, h.as("viewer"), topic)
+		says(t, first, topic, states[topic])
+		if m := says(t, sub(t, h.as("viewer"), topic), topic, states[topic]); !m.retained {
+			t.Errorf("%s is not retained", topic)
+		}
+	}
+	all := sub(t, h.as("homeassistant"), "doorhub/door/#", "doorhub/house/#", "doorhub/sensor/#", "homeassistant/#")
+	says(t, all, "homeassistant/device/doorhub_door_front/config", `"device_class":"door"`)
+	h.enters(annPIN)
+	says(t, all, "doorhub/door/front/event", `"kind":"granted"`, `"name":"Ann"`)
+	must(t, h.doors["front"].sim.Open())
+	says(t, all, "doorhub/door/front/event", `"kind":"entry"`)
+	must(t, h.doors["front"].sim.Shut())
+	says(t, all, "doorhub/door/front/event", `"kind":"locked"`)
+	until(t, "the last state", func() bool { return lastOf(all, "doorhub/door/front/contact") == "closed" })
+	seen := all.seen()
+	for _, want := range []heard{
+		{false, "doorhub/door/front/lock", "UNLOCKED"}, {false, "doorhub/door/front/contact", "open"},
+		{false, "doorhub/door/front/prompt", "welcome"},
+	} {
+		found := false
+		for _, m := range seen {
+			found = found || m == want
+		}
+		if !found {
+			t.Errorf("nobody said %v", want)
+		}
+	}
+	person := lastOf(all, "doorhub/door/front/person")
+	if !strings.Contains(person, `"name":"Ann"`) || !strings.Contains(person, `"kind":"entry"`) {
+		t.Errorf("the last person is %s", person)
+	}
+	wantOnce(t, seen)
+	for _, m := range seen {
+		if strings.Contains(m.payload, annPIN) || strings.Contains(m.topic, "/in/") {
+			t.Errorf("a secret or raw input on the bus: %v", m)
+		}
+	}
+}
+
+// wantOnce fails when an event was told twice, out of order, or out of the broker's memory.
+func wantOnce(tb testing.TB, seen []heard) {
+	tb.Helper()
+	last := uint64(0)
+	for _, m := range seen {
+		if !strings.HasSuffix(m.topic, "/event") {
+			continue
+		}
+		e := event(tb, m)
+		if e.Seq <= last || m.retained {
+			tb.Errorf("event %d after %d, retained %t", e.Seq, last, m.retained)
+		}
+		last = e.Seq
+	}
+}
+
+func lastOf(f *flow[heard], topic string) (payload string) {
+	for _, m := range f.seen() {
+		if m.topic == topic {
+			payload = m.payload
+		}
+	}
+	return payload
+}
+
+// A restart tells no event again, keeps what is retained, and says offline in between.
+func TestBusOverRestart(t *testing.T) {
+	house := newTestHouse(t, func(c *Config) { c.Broker.Listen = freeAddr(t) })
+	h := house.start(t)
+	all := sub(t, h.as("viewer"), "doorhub/door/#", "doorhub/house/#", "doorhub/sensor/#", "doorhub/instance/#")
+	_, err := pub(t, h.as("kitchen"), "-t", "doorhub/in/kitchen/contact", "-m", "open")
+	must(t, err)
+	says(t, all, "doorhub/house/event", `"kind":"intrusion"`)
+	h.enters(annPIN)
+	says(t, all, "doorhub/door/front/event", `"kind":"granted"`)
+	h.stop()
+	says(t, all, "doorhub/door/front/event", `"kind":"locked"`)
+	says(t, all, "doorhub/house/event", `"kind":"stopped"`)
+	says(t, all, "doorhub/instance/hub/status", "offline")
+
+	house.start(t) // mosquitto_sub comes back by itself
+	says(t, all, "doorhub/instance/hub/status", "online")
+	wantOnce(t, all.seen())
+	fresh := sub(t, h.as("viewer"), "doorhub/door/front/person", "doorhub/door/front/lock", "doorhub/sensor/kitchen/contact")
+	says(t, fresh, "doorhub/door/front/lock", "LOCKED")
+	for topic, want := range map[string]string{"doorhub/door/front/lock": "LOCKED", "doorhub/sensor/kitchen/contact": "open"} {
+		until(t, topic, func() bool { return lastOf(fresh, topic) == want })
+	}
+	until(t, "the last person", func() bool { return strings.Contains(lastOf(fresh, "doorhub/door/front/person"), "Ann") })
+}
+
+// A hub that loses its connection is offline by its will, and online when it is back.
+func TestBusLastWill(t *testing.T) {
+	h := startTestHub(t)
+	all := sub(t, h.as("viewer"), "doorhub/instance/hub/status", "doorhub/door/front/event")
+	says(t, all, "doorhub/instance/hub/status", "online")
+	h.server.Cut(hubUser)
+	says(t, all, "doorhub/instance/hub/status", "offline")
+	h.enters(annPIN) // nothing that opens a door waits for the bus
+	h.await(door.KindGranted)
+	says(t, all, "doorhub/instance/hub/status", "online")
+	until(t, "the event", func() bool { return strings.Contains(lastOf(all, "doorhub/door/front/event"), `"kind"`) })
+	wantOnce(t, all.seen())
+	until(t, "the problem's end", func() bool {
+		for _, r := range h.records.seen() {
+			if r.Kind == door.KindProblemGone && r.Details[door.DetailPart] == "bus" {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// An erased name leaves the door it was shown at, also where the event is missed.
+func TestBusForgetsTheErased(t *testing.T) {
+	h := startTestHub(t)
+	all := sub(t, h.as("viewer"), "doorhub/door/front/person")
+	h.enters(annPIN)
+	says(t, all, "doorhub/door/front/person", `"name":"Ann"`)
+	_, err := h.service.removePerson(t.Context(), whoRequest{Who: "Ann"})
+	must(t, err)
+	says(t, all, "doorhub/door/front/person", `"name":null`)
+	h.stop()
+	h = h.testHouse.start(t)
+	fresh := sub(t, h.as("viewer"), "doorhub/door/front/person", "doorhub/instance/hub/status")
+	says(t, fresh, "doorhub/instance/hub/status", "online")
+	for _, m := range fresh.seen() {
+		if strings.Contains(m.payload, "Ann") {
+			t.Errorf("the bus still says %v", m)
+		}
+	}
+}
+
+// Old records reach no automation as news, and a person that came meanwhile is still the last.
+func TestOutletAfterLongSilence(t *testing.T) {
+	house := newTestHouse(t)
+	h := house.start(t)
+	h.bus.client.Close() // nothing more is told
+	old := time.Now().Add(-2 * fresh)
+	rec := door.Record{Time: old, Kind: door.KindEntry, Door: "front", Side: door.Entry, Person: h.ann}
+	kept, err := h.store.Append(t.Context(), []door.Record{rec})
+	must(t, err)
+	h.journalled(kept)
+	again, err := broker.Dial(t.Context(), broker.ClientConfig{Conn: h.server.Dial, User: "again", ClientID: "again",
+		Token: func() string { token, err := h.users.Lend("again", broker.RoleHub); must(t, err); return token }()})
+	must(t, err)
+	defer again.Close()
+	all := sub(t, h.as("viewer"), "doorhub/door/front/event", "doorhub/door/front/person", "doorhub/house/event")
+	o := h.newOutlet("bus", again)
+	must(t, again.Ready(soon(t)))
+	must(t, o.tell(soon(t)))
+	says(t, all, "doorhub/door/front/person", `"name":"Ann"`)
+	for _, m := range all.seen() {
+		if strings.HasSuffix(m.topic, "/event") && event(t, m).Kind == "entry" {
+			t.Errorf("told as news: %v", m)
+		}
+	}
+	cursor, err := h.store.Cursor(t.Context(), "bus")
+	must(t, err)
+	if diff := cmp.Diff(kept[0].Seq, cursor); diff != "" {
+		t.Errorf("the cursor (-want +got):\n%s", diff)
+	}
+}
