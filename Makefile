@@ -18,6 +18,7 @@ BENCH ?= .
 BENCHTIME ?= 1s
 PKG ?= ./...
 KILLS ?= 200
+FUZZTIME ?= 3m
 
 # -buildvcs=false: go refuses to stamp a tree whose owner is somebody else (sudo make); the
 # version below says the same. No -trimpath: with other flags than the tests have, OpenCV's
@@ -59,13 +60,18 @@ race: toolchain packages-test models ## all tests under the race detector
 	@$(VISION) $(GO) test $(TEST_FLAGS) -race -v -timeout 15m $(PKG) | .ci/test-output
 
 .PHONY: soak
-soak: toolchain packages-test models announce ## the long runs: kill -9 KILLS times (200) and more
+soak: toolchain packages-test models announce ## the long runs: kill -9 KILLS times (200), deeper tests, fuzzing
 	@$(VISION) DOORHUB_SOAK=1 DOORHUB_KILLS=$(KILLS) $(GO) test $(TEST_FLAGS) -v -timeout 4h -run '^Test(Kill|Soak)' $(PKG)
+	@$(NOVISION) GO=$(GO) FUZZTIME=$(FUZZTIME) .ci/fuzz $(PKG)
 
+# On the disk of this folder: /tmp may be memory. The table goes to standard output alone.
 .PHONY: bench
-bench: toolchain packages models announce ## measure, as a table; BENCH=Journal for some
-	@echo 'measuring (some minutes); nothing else should run meanwhile'
-	@$(VISION) $(GO) test $(TEST_FLAGS) -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -timeout 30m $(PKG) | .ci/bench-table
+bench: toolchain packages models announce ## measure what is promised, as a table; BENCH=Start for some
+	@echo 'measuring (about 5 minutes on a PC); nothing else should run meanwhile' >&2
+	@mkdir -p build/tmp
+	@$(VISION) export TMPDIR=$(CURDIR)/build/tmp DOORHUB_BENCH_LARGE=1; \
+		$(GO) test $(TEST_FLAGS) -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -timeout 30m $(PKG) | \
+		tee /dev/stderr | BENCH='$(BENCH)' .ci/bench-table
 
 .PHONY: picture
 picture: build ## draw the README's picture of the demo's scene

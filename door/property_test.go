@@ -3,6 +3,7 @@ package door
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -200,6 +201,24 @@ func TestEverySequenceOfFive(t *testing.T) {
 	if testing.Short() {
 		depth = 4
 	}
+	everySequence(t, depth)
+}
+
+// TestSoakEverySequenceOfSix has twelve times as many.
+func TestSoakEverySequenceOfSix(t *testing.T) {
+	soakOnly(t)
+	everySequence(t, 6)
+}
+
+func soakOnly(t *testing.T) {
+	t.Helper()
+	if os.Getenv("DOORHUB_SOAK") == "" {
+		t.Skip("SKIPPED: it takes minutes; make soak runs it (DOORHUB_SOAK=1)")
+	}
+}
+
+func everySequence(t *testing.T, depth int) {
+	t.Helper()
 	start := Instant{Wall: scriptEpoch, Mono: time.Hour, Synced: true}
 	cfg, people := propertyHouse(start)
 	alphabet := symbols(start)
@@ -210,11 +229,11 @@ func TestEverySequenceOfFive(t *testing.T) {
 			t.Fatal(err)
 		}
 		j := newJudge(cfg, people)
-		now, path := start, make([]string, 0, depth)
+		now, path := start, make([]Input, 0, depth)
 		for range depth {
 			in := alphabet[n%len(alphabet)]
 			n /= len(alphabet)
-			path = append(path, fmt.Sprintf("%T%+v", in, in))
+			path = append(path, in)
 			now = later(now, time.Second)
 			if in == nil {
 				now = later(now, 10*time.Second)
@@ -222,7 +241,7 @@ func TestEverySequenceOfFive(t *testing.T) {
 			effects, _ := h.Step(now, in)
 			grants += unlocks(effects)
 			if bad := j.check(now, in, effects); bad != "" {
-				t.Fatalf("%s, after\n%s", bad, strings.Join(path, "\n"))
+				t.Fatalf("%s, after%s", bad, oneALine(path))
 			}
 		}
 		total++
@@ -231,6 +250,14 @@ func TestEverySequenceOfFive(t *testing.T) {
 		t.Fatal("nothing was ever granted: the test proves nothing")
 	}
 	t.Logf("%d sequences, %d unlocks, each justified", total, grants)
+}
+
+func oneALine(inputs []Input) string {
+	var text strings.Builder
+	for _, in := range inputs {
+		fmt.Fprintf(&text, "\n%T%+v", in, in)
+	}
+	return text.String()
 }
 
 func later(i Instant, d time.Duration) Instant {
@@ -255,9 +282,18 @@ func unlocks(effects []Effect) (n int) {
 }
 
 // TestRandomLongSequences plays thousands of inputs of every kind at every door and side.
-func TestRandomLongSequences(t *testing.T) {
+func TestRandomLongSequences(t *testing.T) { randomSequences(t, 300) }
+
+// TestSoakRandomSequences plays a hundred times as many.
+func TestSoakRandomSequences(t *testing.T) {
+	soakOnly(t)
+	randomSequences(t, 30_000)
+}
+
+func randomSequences(t *testing.T, seeds uint64) {
+	t.Helper()
 	grants := 0
-	for seed := range uint64(300) {
+	for seed := range seeds {
 		r := rand.New(rand.NewPCG(seed, 1))
 		now := Instant{Wall: scriptEpoch, Mono: time.Hour, Synced: seed%5 != 0}
 		cfg, people := propertyHouse(now)
