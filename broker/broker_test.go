@@ -164,8 +164,10 @@ func (p *peer) try(pk packets.Packet) error {
 }
 
 // read returns the next packet; io.EOF or the like when the broker has closed.
-func (p *peer) read() (packets.Packet, error) {
-	_ = p.SetReadDeadline(time.Now().Add(patience))
+func (p *peer) read() (packets.Packet, error) { return p.readIn(patience) }
+
+func (p *peer) readIn(limit time.Duration) (packets.Packet, error) {
+	_ = p.SetReadDeadline(time.Now().Add(limit))
 	head, length, err := readHeader(p.in)
 	if err != nil {
 		return packets.Packet{}, err
