@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -248,13 +249,144 @@ func TestOrphanLeavesHomeAssistant(t *testing.T) {
 	says(t, kept, "homeassistant/device/lamp/config", "lamp")
 }
 
+// cable is what lies between a hub and a broker elsewhere.
+type cable struct {
+	tb   testing.TB
+	l    net.Listener
+	to   string
+	mu   sync.Mutex
+	ends []net.Conn
+	hung bool
+}
+
+func newCable(tb testing.TB, to string) *cable {
+	tb.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(tb, err)
+	c := &cable{tb: tb, l: l, to: to}
+	go c.carry()
+	tb.Cleanup(func() { l.Close(); c.cut() })
+	return c
+}
+
+func (c *cable) carry() {
+	for {
+		near, err := c.l.Accept()
+		if err != nil {
+			return
+		}
+		far, err := net.Dial("tcp", c.to)
+		if err != nil {
+			near.Close()
+			continue
+		}
+		c.mu.Lock()
+		c.ends = append(c.ends, near, far)
+		c.mu.Unlock()
+		go c.copy(near, far)
+		go c.copy(far, near)
+	}
+}
+
+func (c *cable) copy(to, from net.Conn) {
+	defer to.Close()
+	buffer := make([]byte, 4096)
+	for {
+		n, err := from.Read(buffer)
+		if err != nil {
+			return
+		}
+		c.mu.Lock()
+		hung := c.hung
+		c.mu.Unlock()
+		if hung {
+			continue // taken, and never passed on
+		}
+		if _, err := to.Write(buffer[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// cut ends all connections; new ones are carried again.
+func (c *cable) cut() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, end := range c.ends {
+		end.Close()
+	}
+	c.ends = nil
+}
+
+// hang keeps all connections and passes nothing on.
+func (c *cable) hang() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.hung = true
+}
+
+// outside puts the bus on a broker elsewhere.
+func outside(m *mosquitto, address string) func(*Config) {
+	return func(c *Config) {
+		c.Broker = broker.Defaults()
+		c.Broker.Mode, c.Broker.URL, c.Broker.User, c.Broker.PasswordFile = broker.External, "mqtt://"+address, "owner", m.secret()
+	}
+}
+
+// A hub whose connection dies is offline by its will, and online when it is back. What
+// happened meanwhile is told then, once.
+func TestLastWill(t *testing.T) {
+	m := startMosquitto(t)
+	c := newCable(t, m.address)
+	h := startTestHub(t, outside(m, c.l.Addr().String()))
+	all := sub(t, m.login(), "doorhub/instance/hub/status", "doorhub/door/front/event")
+	says(t, all, "doorhub/instance/hub/status", "online")
+	c.cut()
+	says(t, all, "doorhub/instance/hub/status", "offline")
+	h.enters(annPIN) // nothing that opens a door waits for the bus
+	until(t, "the lock", h.doors["front"].sim.Energised)
+	until(t, "online", func() bool { return lastOf(all, "doorhub/instance/hub/status") == "online" })
+	until(t, "the event", func() bool { return strings.Contains(lastOf(all, "doorhub/door/front/event"), "granted") })
+	wantOnce(t, all.seen())
+	h.stop()
+	says(t, all, "doorhub/door/front/event", `"kind":"locked"`)
+	until(t, "offline", func() bool { return lastOf(all, "doorhub/instance/hub/status") == "offline" })
+}
+
+// A broker that takes all and answers nothing keeps no door shut, and no hub from stopping.
+func TestHungBroker(t *testing.T) {
+	m := startMosquitto(t)
+	c := newCable(t, m.address)
+	h := startTestHub(t, outside(m, c.l.Addr().String()))
+	all := sub(t, m.login(), "doorhub/instance/hub/status")
+	says(t, all, "doorhub/instance/hub/status", "online")
+	c.hang()
+	h.enters(annPIN)
+	until(t, "the lock", h.doors["front"].sim.Energised)
+	h.await(door.KindGranted)
+	stopped := make(chan error, 1)
+	go func() { stopped <- h.close() }()
+	select {
+	case err := <-stopped:
+		if err == nil {
+			t.Error("stopped as if offline had been told")
+		}
+	case <-soon(t).Done():
+		t.Fatal("the hub does not stop")
+	}
+	if h.doors["front"].sim.Energised() {
+		t.Error("the door is unlocked after the stop")
+	}
+	records := wantWhole(t, h.testHouse.cfg)
+	if last := records[len(records)-1]; last.Kind != door.KindStopped {
+		t.Errorf("the last record is %s", last.Kind)
+	}
+}
+
 // The whole bus on Mosquitto: sensors, Home Assistant and viewers all meet there.
 func TestExternalBroker(t *testing.T) {
 	m := startMosquitto(t)
-	h := startTestHub(t, func(c *Config) {
-		c.Broker = broker.Defaults()
-		c.Broker.Mode, c.Broker.URL, c.Broker.User, c.Broker.PasswordFile = broker.External, "mqtt://"+m.address, "owner", m.secret()
-	})
+	h := startTestHub(t, outside(m, m.address))
 	all := sub(t, m.login(), "#")
 	until(t, "online", func() bool { return lastOf(all, "doorhub/instance/hub/status") == "online" })
 	until(t, "discovery", func() bool { return lastOf(all, "homeassistant/device/doorhub_door_front/config") != "" })
@@ -287,10 +419,7 @@ func TestExternalBroker(t *testing.T) {
 // Bus and Home Assistant's broker may be the same one: the two connections get along.
 func TestBothAtOneBroker(t *testing.T) {
 	m := startMosquitto(t)
-	h := startTestHub(t, withBroker(m), func(c *Config) {
-		c.Broker = broker.Defaults()
-		c.Broker.Mode, c.Broker.URL, c.Broker.User, c.Broker.PasswordFile = broker.External, "mqtt://"+m.address, "owner", m.secret()
-	})
+	h := startTestHub(t, withBroker(m), outside(m, m.address))
 	all := sub(t, m.login(), "doorhub/#")
 	until(t, "online", func() bool { return lastOf(all, "doorhub/instance/hub/status") == "online" })
 	h.enters(annPIN)
