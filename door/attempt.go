@@ -1,7 +1,7 @@
 package door
 
 import (
-	"slices"
+	"maps"
 	"strconv"
 	"time"
 )
@@ -14,6 +14,7 @@ type attempt struct {
 	claims map[string]*claims       // by person
 	tracks map[int]*sighting        // by track
 	logged map[string]time.Duration // person ("" is a stranger) → when last logged as seen
+	usedAt map[string]time.Duration // person → when last seen by a face that let them in
 	saying Saying
 	calmAt time.Duration // what was said is over
 }
@@ -27,14 +28,11 @@ type claims struct {
 	spoofed  bool
 }
 
-const (
-	strangerAfter = 2 * time.Second // a face not identified by then is a stranger's
-	refusalShown  = 4 * time.Second
-)
+const refusalShown = 4 * time.Second
 
 func newAttempt(p *portal, side Side) *attempt {
 	return &attempt{portal: p, side: side, claims: map[string]*claims{}, tracks: map[int]*sighting{},
-		logged: map[string]time.Duration{}, saying: SayReady}
+		logged: map[string]time.Duration{}, usedAt: map[string]time.Duration{}, saying: SayReady}
 }
 
 func (a *attempt) timers(ts []timer) []timer {
@@ -132,79 +130,48 @@ func (c *claims) notice(person string, s *sighting) {
 		c.spoofed = true
 		return
 	}
-	d := s.near[person].distance
-	if _, ok := s.near[person]; !ok {
-		d = farAway
-	}
-	if !c.faced || d < c.distance {
+	if d := s.distance(person); !c.faced || d < c.distance {
 		c.faced, c.distance = true, d
 	}
 }
 
-// farAway stands for a face that is nowhere near a person's.
-const farAway = 1.0
-
-// given returns the factors of a person that count now. A face counts when it is the claimed
-// person's 1:1 or, with nobody claimed, when it was identified as that person.
-func (a *attempt) given(person string) Set {
-	var fs []Factor
+// others returns the factors of a person that count now, but for the face.
+func (a *attempt) others(person string) Set {
+	var given Set
 	if c := a.claims[person]; c != nil {
 		for f, at := range c.at {
 			if a.fresh(at) {
-				fs = append(fs, f)
+				given |= SetOf(f)
 			}
 		}
 	}
-	claimed := len(fs) > 0
-	for _, s := range a.tracks {
-		if a.matches(s, person, claimed) {
-			fs = append(fs, FaceID)
-		}
-	}
-	return SetOf(fs...)
+	return given
 }
 
-func (a *attempt) matches(s *sighting, person string, claimed bool) bool {
-	if !a.counts(s) {
-		return false
-	}
-	if claimed {
-		l, ok := s.near[person]
-		return ok && a.fresh(l.at) && l.distance <= a.House.cfg.Verify
-	}
-	return s.who == person && a.fresh(s.whoAt) && !slices.Contains(s.spent, person)
-}
-
-// judge grants if the person's factors satisfy a policy.
+// judge grants if the person's factors satisfy a policy, and uses up what opened the door:
+// nothing opens it twice.
 func (a *attempt) judge(person string) Verdict {
-	v := a.House.cfg.Decide(a.people[person], a.given(person), a.blind(a.side))
+	given := a.others(person)
+	s, l := a.best(person)
+	if s != nil {
+		given |= SetOf(FaceID)
+	}
+	v := a.House.cfg.Decide(a.people[person], given, a.blind(a.side))
 	if !v.Opens {
 		return v
 	}
 	r := Record{Factors: v.By}
 	if v.By.Has(SetOf(FaceID)) {
-		r = a.faceDetails(person, r)
+		r.Details = faceDetails(s, l)
+		s.grantee, s.granted = person, l
 	}
 	if v.Fallback {
 		r.Reason = ReasonNoVision
 	}
+	delete(a.claims, person)
 	a.spend(person)
 	a.grant(pass{person: person, side: a.side}, r)
 	return v
-}
-
-// spend uses up what opened the door: nothing opens it twice. A face still in view needs a
-// new look beside a new claim, and opens alone only after it has been away.
-func (a *attempt) spend(person string) {
-	delete(a.claims, person)
-	a.logged[person] = a.now.Mono
-	for _, s := range a.tracks {
-		if _, near := s.near[person]; near || s.who == person {
-			delete(s.near, person)
-			s.spent = append(s.spent, person)
-			s.logAt = 0
-		}
-	}
 }
 
 // giveUp denies a claim whose window is over.
@@ -250,37 +217,18 @@ func (a *attempt) deny(r Record) {
 	a.say(say, r.Person, refusalShown)
 }
 
-// faceDetails adds how near the person's face came and how it was judged.
-func (a *attempt) faceDetails(person string, r Record) Record {
-	best := look{distance: farAway}
-	liveness := Unjudged
-	for _, track := range sortedKeys(a.tracks) {
-		s := a.tracks[track]
-		if l, ok := s.near[person]; ok && a.fresh(l.at) && l.distance < best.distance {
-			best, liveness = l, s.liveness
-		}
-	}
-	r.Details = map[string]string{DetailDistance: distanceText(best.distance), DetailLiveness: string(liveness)}
-	return r
-}
-
 func distanceText(d float64) string { return strconv.FormatFloat(d, 'f', 2, 64) }
 
 // forgetStrangers drops what was shown by people who are no longer known.
 func (p *portal) forgetStrangers() {
+	stranger := func(id string) bool { _, ok := p.people[id]; return !ok }
 	for _, a := range p.sides {
-		for id := range a.claims {
-			if _, ok := p.people[id]; !ok {
-				delete(a.claims, id)
-			}
-		}
+		maps.DeleteFunc(a.claims, func(id string, _ *claims) bool { return stranger(id) })
+		maps.DeleteFunc(a.logged, func(id string, _ time.Duration) bool { return id != "" && stranger(id) })
+		maps.DeleteFunc(a.usedAt, func(id string, _ time.Duration) bool { return stranger(id) })
 		for _, s := range a.tracks {
-			for id := range s.near {
-				if _, ok := p.people[id]; !ok {
-					delete(s.near, id)
-				}
-			}
-			if _, ok := p.people[s.who]; !ok {
+			maps.DeleteFunc(s.near, func(id string, _ look) bool { return stranger(id) })
+			if stranger(s.who) {
 				s.who = ""
 			}
 		}

@@ -1,19 +1,23 @@
 package door
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
 
 // sighting is one face, over the looks at it.
 type sighting struct {
-	near     map[string]look // by person, the best look within the window
+	near     map[string]look // by person, the last look that was theirs 1:1, else the nearest
 	last     time.Duration
 	liveness Liveness
 	who      string // identified 1:N by the last look that could
-	whoAt    time.Duration
-	spent    []string      // people who were granted by it already
-	logAt    time.Duration // when a stranger is logged as one
+	whoLook  look
+	told     string   // who was logged as seen by it
+	spent    []string // people who were granted by it already
+	granted  look     // the look by which somebody was granted, with
+	grantee  string   // who it was: nobody else is let in by it from as far or farther
+	logAt    time.Duration
 }
 
 type look struct {
@@ -21,7 +25,22 @@ type look struct {
 	at       time.Duration
 }
 
-// face takes one look at one face.
+const (
+	strangerAfter = 2 * time.Second // a face not identified by then is a stranger's
+	away          = 2 * time.Second // a face lost for less has been in view all the time
+	farAway       = 1.0             // the distance of a face that is nowhere near a person's
+)
+
+// distance returns how near the face came to a person's.
+func (s *sighting) distance(person string) float64 {
+	if l, ok := s.near[person]; ok {
+		return l.distance
+	}
+	return farAway
+}
+
+// face takes one look at one face. Where it could be the face of several who are claimed, the
+// nearest is judged first.
 func (p *portal) face(in Face) {
 	a := p.side(in.Side)
 	s := a.tracks[in.Track]
@@ -30,11 +49,13 @@ func (p *portal) face(in Face) {
 		a.tracks[in.Track] = s
 	}
 	a.look(s, in)
-	for _, id := range sortedKeys(a.claims) {
+	claimed := sortedKeys(a.claims)
+	slices.SortStableFunc(claimed, func(x, y string) int { return cmp.Compare(s.distance(x), s.distance(y)) })
+	for _, id := range claimed {
 		a.claims[id].notice(id, s)
 		a.judge(id)
 	}
-	if s.who != "" && a.fresh(s.whoAt) && a.counts(s) && a.claims[s.who] == nil {
+	if s.who != "" && a.fresh(s.whoLook.at) && a.counts(s) && a.claims[s.who] == nil {
 		a.greet(s)
 	}
 }
@@ -47,14 +68,14 @@ func (a *attempt) look(s *sighting, in Face) {
 		return
 	}
 	for i, m := range in.Near {
-		if _, ok := a.people[m.Person]; !ok || !(m.Distance >= 0) {
+		if _, ok := a.people[m.Person]; !ok || !(m.Distance >= 0 && m.Distance <= farAway) { // also refuses NaN
 			continue
 		}
-		if old, ok := s.near[m.Person]; !ok || m.Distance <= old.distance || !a.fresh(old.at) {
+		if old, ok := s.near[m.Person]; !ok || m.Distance <= max(old.distance, a.House.cfg.Verify) || !a.fresh(old.at) {
 			s.near[m.Person] = look{m.Distance, now}
 		}
 		if i == 0 && m.Distance <= a.House.cfg.Identify {
-			s.who, s.whoAt = m.Person, now
+			s.who, s.whoLook = m.Person, look{m.Distance, now}
 		}
 	}
 	if s.who != "" && a.counts(s) {
@@ -68,16 +89,75 @@ func (a *attempt) counts(s *sighting) bool {
 	return s.liveness == Live || s.liveness == Unjudged && a.House.cfg.Liveness == "off"
 }
 
+// matches reports whether a face counts for a person, and by which look: 1:1 for one who is
+// claimed, else only for the one it was identified as, and once.
+func (a *attempt) matches(s *sighting, person string, claimed bool) (l look, ok bool) {
+	if claimed {
+		l, ok = s.near[person]
+		ok = ok && l.distance <= a.House.cfg.Verify
+	} else {
+		l = s.whoLook
+		ok = s.who == person && !slices.Contains(s.spent, person)
+	}
+	another := s.grantee != "" && s.grantee != person && l.distance >= s.granted.distance
+	return l, ok && a.fresh(l.at) && a.counts(s) && !another
+}
+
+// best returns the nearest face that counts for a person; nil when there is none.
+func (a *attempt) best(person string) (best *sighting, by look) {
+	claimed := a.others(person) != 0
+	for _, track := range sortedKeys(a.tracks) {
+		s := a.tracks[track]
+		if l, ok := a.matches(s, person, claimed); ok && (best == nil || l.distance < by.distance) {
+			best, by = s, l
+		}
+	}
+	return best, by
+}
+
+// spend uses up the faces of a person whom they have let in. Each needs a new look beside a
+// new claim, and opens alone only after it has been away.
+func (a *attempt) spend(person string) {
+	a.logged[person], a.usedAt[person] = a.now.Mono, a.now.Mono
+	for _, s := range a.tracks {
+		if s.who != person && s.distance(person) > a.House.cfg.Verify {
+			continue
+		}
+		delete(s.near, person)
+		s.use(person)
+		s.logAt = 0
+	}
+}
+
+func (s *sighting) use(person string) {
+	if !slices.Contains(s.spent, person) {
+		s.spent = append(s.spent, person)
+	}
+}
+
+// used reports whether the one a face was identified as was granted by it already. A face that
+// was lost for a moment and found again as another is the same.
+func (a *attempt) used(s *sighting) bool {
+	if at, ok := a.usedAt[s.who]; ok && a.now.Mono-at < away {
+		s.use(s.who)
+	}
+	if !slices.Contains(s.spent, s.who) {
+		return false
+	}
+	a.usedAt[s.who] = a.now.Mono
+	return true
+}
+
 // greet is for a face that was identified with nobody claimed: it opens if the person's
 // policy takes a face alone, else the person is asked for more, and it is logged once.
 func (a *attempt) greet(s *sighting) {
-	if slices.Contains(s.spent, s.who) {
+	if a.used(s) || a.judge(s.who).Opens || s.told == s.who {
 		return
 	}
-	v := a.judge(s.who)
-	if v.Opens || !a.seen(a.faceDetails(s.who, Record{Person: s.who, Factors: SetOf(FaceID)})) {
+	if !a.seen(Record{Person: s.who, Factors: SetOf(FaceID), Details: faceDetails(s, s.whoLook)}) {
 		return
 	}
+	s.told = s.who
 	if a.saying == SayReady {
 		a.say(SayMore, s.who, a.cfgWindow())
 	}
@@ -95,6 +175,12 @@ func (a *attempt) seen(r Record) bool {
 	return true
 }
 
+// faceDetails tells how near a face came and how it was judged.
+func faceDetails(s *sighting, l look) map[string]string {
+	return map[string]string{DetailDistance: distanceText(l.distance), DetailLiveness: string(s.liveness)}
+}
+
+// gone ends the wait for a better look at a face.
 func (p *portal) gone(in Gone) {
 	for _, a := range p.sides {
 		s := a.tracks[in.Track]

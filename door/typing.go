@@ -15,7 +15,7 @@ func (a *attempt) knownNow() []string {
 		}
 	}
 	for _, s := range a.tracks {
-		if s.who != "" && a.fresh(s.whoAt) && a.counts(s) {
+		if s.who != "" && a.fresh(s.whoLook.at) && a.counts(s) {
 			ids = append(ids, s.who)
 		}
 	}
