@@ -158,6 +158,22 @@ func (h *hub) orphan(o *outlet, m broker.Message) {
 	}
 }
 
+// crowd is how many inputs may wait for the house before those of the network stand back.
+const crowd = 2
+
+// sendBehind brings an input of the network to the house. It waits while others do, so that
+// nothing that opens a door ever stands behind a flood of messages.
+func (h *hub) sendBehind(in door.Input) {
+	for len(h.inputs) >= crowd {
+		select {
+		case <-h.stepped:
+		case <-h.gone:
+			return
+		}
+	}
+	h.send(in)
+}
+
 // reading takes what a sensor's user sent; the broker saw to it that it is that user.
 func (h *hub) reading(m broker.Message) {
 	sensor, open, err := discovery.ParseReading(m.Topic, m.Payload)
@@ -169,11 +185,11 @@ func (h *hub) reading(m broker.Message) {
 		return
 	}
 	if err != nil {
-		h.send(door.Fault{Part: part, Reason: "unreadable", Detail: err.Error()})
+		h.sendBehind(door.Fault{Part: part, Reason: "unreadable", Detail: err.Error()})
 		return
 	}
-	h.send(door.Fault{Part: part})
-	h.send(door.Sensor{Sensor: sensor, Open: open})
+	h.sendBehind(door.Fault{Part: part})
+	h.sendBehind(door.Sensor{Sensor: sensor, Open: open})
 }
 
 func (h *hub) hasSensor(id string) bool {
@@ -198,7 +214,7 @@ func (h *hub) command(user string, m broker.Message) {
 		if cmd.Action != door.ActionLock { // locking waits for nobody
 			cmd.Bad = "too many commands at once"
 		}
-		h.send(cmd)
+		h.sendBehind(cmd)
 	}
 }
 

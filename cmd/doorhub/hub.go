@@ -39,6 +39,7 @@ type hub struct {
 	service  *service
 
 	inputs  chan door.Input
+	stepped chan struct{} // the house has taken an input, or let time pass
 	gone    chan struct{} // closed when the house takes no more inputs
 	codes   chan codeCheck
 	dark    sync.Map              // door.Vision without its reason → true: that camera reports a problem
@@ -60,7 +61,7 @@ type codeCheck struct {
 // called before anything is built.
 func startHub(ctx context.Context, cfg Config, log *slog.Logger, prepare ...func(*hub)) (*hub, error) {
 	h := &hub{cfg: cfg, log: log, clock: newClock(cfg.Clock == clockTrust), doors: map[string]*doorway{},
-		inputs: make(chan door.Input, 1024), gone: make(chan struct{}), codes: make(chan codeCheck, 16)}
+		inputs: make(chan door.Input, 1024), stepped: make(chan struct{}, 1), gone: make(chan struct{}), codes: make(chan codeCheck, 16)}
 	for _, f := range prepare {
 		f(h)
 	}
@@ -260,6 +261,10 @@ func (h *hub) do(effects []door.Effect) {
 		}
 		h.carryOut(e)
 	}
+	select {
+	case h.stepped <- struct{}{}:
+	default:
+	}
 }
 
 func (h *hub) carryOut(e door.Effect) {
@@ -361,7 +366,7 @@ func (h *hub) checkCodes(ctx context.Context) {
 			if c.code != "" {
 				h.checkCode(ctx, &c)
 			}
-			h.send(c.cmd)
+			h.sendBehind(c.cmd)
 		}
 	}
 }

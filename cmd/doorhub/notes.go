@@ -30,7 +30,7 @@ type noted struct {
 // note journals what a command did, and returns when that is durable.
 func (h *hub) note(ctx context.Context, r door.Record) error {
 	n := h.notes.expect(r)
-	h.send(door.Note{Record: r})
+	h.sendBehind(door.Note{Record: r})
 	return h.notes.await(ctx, n)
 }
 
