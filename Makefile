@@ -64,10 +64,10 @@ soak: toolchain packages-test models announce ## the long runs: kill -9 KILLS ti
 	@$(VISION) DOORHUB_SOAK=1 DOORHUB_KILLS=$(KILLS) $(GO) test $(TEST_FLAGS) -v -timeout 4h -run '^Test(Kill|Soak)' $(PKG)
 	@$(NOVISION) GO=$(GO) FUZZTIME=$(FUZZTIME) .ci/fuzz $(PKG)
 
-# On the disk of this folder: /tmp may be memory. The table goes to standard output alone.
+# On the disk of this folder, since /tmp may be memory. What go prints goes to standard error.
 .PHONY: bench
 bench: toolchain packages models announce ## measure what is promised, as a table; BENCH=Start for some
-	@echo 'measuring (about 5 minutes on a PC); nothing else should run meanwhile' >&2
+	@echo 'measuring (about 3 minutes on a PC); nothing else should run meanwhile' >&2
 	@mkdir -p build/tmp
 	@$(VISION) export TMPDIR=$(CURDIR)/build/tmp DOORHUB_BENCH_LARGE=1; \
 		$(GO) test $(TEST_FLAGS) -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -timeout 30m $(PKG) | \
