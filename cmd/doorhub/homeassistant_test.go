@@ -355,6 +355,7 @@ func TestLastWill(t *testing.T) {
 
 // A broker that takes all and answers nothing keeps no door shut, and no hub from stopping.
 func TestHungBroker(t *testing.T) {
+	t.Parallel()
 	m := startMosquitto(t)
 	c := newCable(t, m.address)
 	h := startTestHub(t, outside(m, c.l.Addr().String()))

@@ -3,12 +3,17 @@ package main
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
+	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/doorhub/doorhub/door"
+	"github.com/doorhub/doorhub/door/lock"
 	"github.com/doorhub/doorhub/door/store"
 )
 
@@ -194,4 +199,74 @@ func TestOneHubAHouse(t *testing.T) {
 	}
 	h.enters(annPIN)
 	h.await(door.KindGranted)
+}
+
+// What a hub started ends with it.
+func TestStopLeavesNothingRunning(t *testing.T) {
+	house := newTestHouse(t)
+	house.start(t).stop()
+	before := runtime.NumGoroutine()
+	for range 5 {
+		h := house.start(t)
+		h.enters(annPIN)
+		h.await(door.KindGranted)
+		h.stop()
+	}
+	until(t, "the end of all goroutines", func() bool { return runtime.NumGoroutine() <= before })
+}
+
+// A step that hangs holds up the others for a while only, and is named.
+func TestClosersDoNotHang(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var c closers
+		var closed []string
+		never := make(chan struct{})
+		add := func(name string, err error) {
+			c.add(name, func() error { closed = append(closed, name); return err })
+		}
+		add("first", nil)
+		add("second", errors.New("broken"))
+		c.add("third", func() error { <-never; return nil })
+		add("last", nil)
+		began := time.Now()
+		err := c.undo()
+		if took := time.Since(began); took != closePatience {
+			t.Errorf("took %s", took)
+		}
+		if diff := cmp.Diff([]string{"last", "second", "first"}, closed); diff != "" {
+			t.Errorf("closed (-want +got):\n%s", diff)
+		}
+		for _, want := range []string{"third: did not end", "second: broken"} {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("error %v does not say %q", err, want)
+			}
+		}
+		close(never)
+	})
+}
+
+// A button that is down as the hub starts opens nothing; the next press does.
+func TestButtonDownAtStart(t *testing.T) {
+	var sent []door.Input
+	cfg := testConfig(t.TempDir()).Doors[0]
+	w := &doorway{cfg: cfg, send: func(in door.Input) { sent = append(sent, in) }}
+	sim := lock.NewSimulator(cfg.Lock.Config, bootTime)
+	sim.Press(true)
+	synctest.Test(t, func(t *testing.T) {
+		sw, err := w.watch(cfg.REX, sim.Button(), w.pressed)
+		must(t, err)
+		defer sw.Close()
+		if len(sent) != 0 {
+			t.Errorf("at the start: %v", sent)
+		}
+		sim.Press(false)
+		time.Sleep(time.Second)
+		sim.Press(true)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		want := []door.Input{door.Fault{Part: "rex/front"}, door.REX{Door: "front"}}
+		if diff := cmp.Diff(want, sent); diff != "" {
+			t.Errorf("sent (-want +got):\n%s", diff)
+		}
+	})
 }
