@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -40,18 +41,13 @@ func calls() map[string]call {
 			results, err := s.enrol(ctx, req, func(done, total int) { to.progress(uint64(done), uint64(total)) })
 			return errors.Join(each(to, results), err)
 		},
-		"try":              one((*service).try),
-		"log":              callLog,
-		"log.verify":       callVerify,
-		"broker.user.list": callUsers,
-		"broker.user.add":  one((*service).addUser),
-		"broker.user.revoke": one(func(s *service, _ context.Context, req userRequest) (broker.User, error) {
-			return broker.User{Name: req.Name}, s.users.Revoke(req.Name)
-		}),
-		"broker.user.rotate": one(func(s *service, _ context.Context, req userRequest) (userView, error) {
-			token, err := s.users.Rotate(req.Name)
-			return userView{broker.User{Name: req.Name}, token}, err
-		}),
+		"try":                one((*service).try),
+		"log":                callLog,
+		"log.verify":         callVerify,
+		"broker.user.list":   callUsers,
+		"broker.user.add":    one((*service).addUser),
+		"broker.user.revoke": one((*service).revokeUser),
+		"broker.user.rotate": one((*service).rotateUser),
 	}
 }
 
@@ -211,15 +207,48 @@ type userView struct {
 }
 
 func (s *service) addUser(_ context.Context, req userRequest) (userView, error) {
-	if _, err := broker.ParseRole(string(req.Role)); err != nil {
+	if _, err := parseRole(req.Role); err != nil {
 		return userView{}, err
+	}
+	if req.Name == hubUser {
+		return userView{}, fmt.Errorf("user %s: the name is doorhub's own: choose another", hubUser)
 	}
 	token, err := s.users.Add(req.Name, req.Role)
 	return userView{broker.User{Name: req.Name, Role: req.Role}, token}, err
 }
 
+// parseRole reads a role that the owner may give; hub is doorhub's own.
+func parseRole(r broker.Role) (broker.Role, error) {
+	_, err := broker.ParseRole(string(r))
+	if err != nil || r == broker.RoleHub {
+		return "", fmt.Errorf("role %.40q: use homeassistant, sensor, reader or viewer", r)
+	}
+	return r, nil
+}
+
+func (s *service) revokeUser(_ context.Context, req userRequest) (broker.User, error) {
+	if err := s.listed(req.Name); err != nil {
+		return broker.User{}, err
+	}
+	return broker.User{Name: req.Name}, s.users.Revoke(req.Name)
+}
+
+func (s *service) rotateUser(_ context.Context, req userRequest) (userView, error) {
+	if err := s.listed(req.Name); err != nil {
+		return userView{}, err
+	}
+	token, err := s.users.Rotate(req.Name)
+	return userView{broker.User{Name: req.Name}, token}, err
+}
+
+// listed keeps commands from the hub's own user, who is there while it runs.
+func (s *service) listed(name string) error {
+	if !slices.ContainsFunc(s.users.List(), func(u broker.User) bool { return u.Name == name }) {
+		return fmt.Errorf("user %.40q: %w: doorhub broker user list shows who there is", name, broker.ErrUserUnknown)
+	}
+	return nil
+}
+
 func callUsers(_ context.Context, s *service, _ json.RawMessage, to reply) error {
 	return each(to, s.users.List())
 }
-
-func readerOf(key, doorID string) bool { return strings.HasPrefix(key, "reader:"+doorID+"/") }

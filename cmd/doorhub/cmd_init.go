@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/term"
@@ -24,26 +26,70 @@ type initCmd struct {
 	Simulated bool     `help:"No hardware yet: lock, contact and keypad in memory."`
 }
 
-// Run makes all that a hub needs, and overwrites nothing.
+// Run makes all that a hub needs, and overwrites nothing. What fails midway is undone.
 func (c initCmd) Run(a *app) error {
 	cfg, file, err := c.prepare(a)
 	if err != nil {
 		return err
 	}
-	if err := store.CreateKey(cfg.Data); err != nil {
-		return err
+	var made closers
+	users, err := c.make(cfg, file, &made)
+	if err != nil {
+		return errors.Join(fmt.Errorf("%w (nothing was made)", err), made.undo())
 	}
+	return a.printInit(cfg, file, certsFolder(cfg), users)
+}
+
+func certsFolder(cfg Config) string { return filepath.Join(cfg.Data, "certs") }
+
+// make makes it all, the config last: with it the hub can run.
+func (c initCmd) make(cfg Config, file string, made *closers) ([]userView, error) {
+	if _, err := os.Stat(cfg.Data); errors.Is(err, fs.ErrNotExist) {
+		made.add("data folder", func() error { return removeIfThere(cfg.Data) })
+	}
+	if err := store.CreateKey(cfg.Data); err != nil {
+		return nil, err
+	}
+	made.add("key", func() error { return os.Remove(filepath.Join(cfg.Data, "key")) })
+	before, err := os.ReadDir(cfg.Data)
+	if err != nil {
+		return nil, err
+	}
+	made.add("data", func() error { return removeNew(cfg.Data, before) })
 	st, err := store.Open(cfg.Data, store.With(cfg.Store))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	certs := filepath.Join(cfg.Data, "certs")
-	err = errors.Join(broker.MakeCA(certs, c.hosts()...), writeNew(file, c.configText(cfg, certs)))
-	users, err2 := makeUsers(cfg)
-	if err := errors.Join(err, err2, st.Close()); err != nil {
-		return err
+	if err := st.Close(); err != nil {
+		return nil, err
 	}
-	return a.printInit(cfg, file, certs, users)
+	if err := broker.MakeCA(certsFolder(cfg), c.hosts()...); err != nil {
+		return nil, err
+	}
+	users, err := makeUsers(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return users, writeNew(file, c.configText(cfg))
+}
+
+// removeIfThere does not try on a read-only disk what is not there to be removed.
+func removeIfThere(path string) error {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return os.Remove(path)
+}
+
+// removeNew removes what has come into a folder since.
+func removeNew(dir string, before []fs.DirEntry) error {
+	now, err := os.ReadDir(dir)
+	for _, e := range now {
+		if !slices.ContainsFunc(before, func(b fs.DirEntry) bool { return b.Name() == e.Name() }) {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(dir, e.Name())))
+		}
+	}
+	return err
 }
 
 // prepare reads the settings to begin with: the defaults, in the named folder and file.
@@ -73,7 +119,7 @@ func (c initCmd) prepare(a *app) (Config, string, error) {
 		}
 		cfg.House.Fallback = []door.Set{set}
 		if err := cfg.House.Validate(); err != nil {
-			return cfg, file, exit{exitUsage, err}
+			return cfg, file, exit{exitUsage, fmt.Errorf("--fallback: %w", err)}
 		}
 	}
 	return cfg, file, nil
@@ -107,7 +153,8 @@ func (c initCmd) hosts() []string {
 }
 
 // configText holds what differs from the defaults; all else is in config.example.yaml.
-func (c initCmd) configText(cfg Config, certs string) []byte {
+func (c initCmd) configText(cfg Config) []byte {
+	certs := certsFolder(cfg)
 	type brokerPart struct {
 		TLSListen string `yaml:"tls_listen"`
 		Cert      string `yaml:"cert"`
@@ -142,14 +189,17 @@ func (c initCmd) configText(cfg Config, certs string) []byte {
 
 func writeNew(file string, text []byte) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-		return err
+		return fmt.Errorf("config: %w", err)
 	}
 	f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
 	if err != nil {
-		return err
+		return fmt.Errorf("config: %w", err)
 	}
 	_, err = f.Write(text)
-	return errors.Join(err, f.Sync(), f.Close())
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return errors.Join(fmt.Errorf("config: %w", err), os.Remove(file))
+	}
+	return nil
 }
 
 func makeUsers(cfg Config) ([]userView, error) {

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"github.com/doorhub/doorhub/door"
 	"github.com/doorhub/doorhub/door/store"
@@ -59,22 +60,33 @@ func (c logShow) Run(a *app) error {
 		return exit{exitUsage, err}
 	}
 	return a.connected(func(hub caller) error {
-		print := a.printer(c)
+		print, rows := a.printer(c), 0
 		err := hub.call(a.ctx, "log", req, func(raw json.RawMessage) error {
 			var r logRow
 			if err := json.Unmarshal(raw, &r); err != nil {
 				return err
 			}
+			rows++
 			return print.row(r)
 		}, nothing)
+		if err != nil && rows == 0 {
+			return err
+		}
 		return errors.Join(err, print.end())
 	})
 }
 
 func (c logShow) request(now time.Time) (logRequest, error) {
 	req := logRequest{Who: c.Person, Door: c.Door, Limit: c.Last}
+	if c.Last < 0 {
+		return req, fmt.Errorf("-n %d: use 1 or more; 0 is all", c.Last)
+	}
 	for _, name := range c.Type {
-		req.Kinds = append(req.Kinds, kindsOf(name)...)
+		kinds, err := kindsOf(name)
+		if err != nil {
+			return req, err
+		}
+		req.Kinds = append(req.Kinds, kinds...)
 	}
 	if len(c.Type) == 0 && !c.All {
 		for _, name := range sortedKeys(classic()) {
@@ -87,13 +99,32 @@ func (c logShow) request(now time.Time) (logRequest, error) {
 	return req, errors.Join(err1, err2)
 }
 
-func kindsOf(name string) []door.Kind {
+// kindsOf returns the kinds that a type covers. The three classic types go before the kinds
+// of the same name.
+func kindsOf(name string) ([]door.Kind, error) {
 	for title, kinds := range classic() {
 		if strings.EqualFold(title, name) {
-			return kinds
+			return kinds, nil
 		}
 	}
-	return []door.Kind{door.Kind(strings.ToLower(name))}
+	if kind := door.Kind(strings.ToLower(name)); slices.Contains(allKinds(), kind) {
+		return []door.Kind{kind}, nil
+	}
+	var names []string
+	for _, k := range allKinds() {
+		names = append(names, string(k))
+	}
+	return nil, fmt.Errorf("--type %.40q: there is no such type: use %s, or a kind of record: %s",
+		name, strings.Join(sortedKeys(classic()), ", "), strings.Join(names, ", "))
+}
+
+// allKinds are the kinds of records there are.
+func allKinds() []door.Kind {
+	return []door.Kind{door.KindGranted, door.KindDenied, door.KindEntry, door.KindExit, door.KindNotEntered,
+		door.KindSeen, door.KindREX, door.KindIntrusion, door.KindLockout, door.KindForced, door.KindHeldOpen,
+		door.KindClosed, door.KindLocked, door.KindUnlocked, door.KindJammed, door.KindSensorOpen,
+		door.KindSensorClosed, door.KindEnrolled, door.KindChanged, door.KindErased, door.KindCommandRefused,
+		door.KindStarted, door.KindStopped, door.KindClockSet, door.KindProblem, door.KindProblemGone}
 }
 
 func parseTime(text string, now time.Time) (time.Time, error) {
@@ -132,9 +163,23 @@ func (a *app) printer(c logShow) printer {
 func textTable(out io.Writer, all bool) printer {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	return newTable(all, func(cells []string) error {
+		for i := range cells {
+			cells[i] = printable(cells[i])
+		}
 		_, err := fmt.Fprintln(w, strings.Join(cells, "\t"))
 		return err
 	}, w.Flush)
+}
+
+// printable takes out of a cell what would break the table, or command the terminal: some of
+// what is journalled came over the bus.
+func printable(cell string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsGraphic(r) {
+			return '\uFFFD'
+		}
+		return r
+	}, cell)
 }
 
 func newTable(all bool, write func([]string) error, end func() error) printer {

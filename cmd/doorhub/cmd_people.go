@@ -180,20 +180,27 @@ func (a *app) enrol(hub caller, req enrolRequest) error {
 	if len(results) > 0 && taken == 0 {
 		return exit{exitRefused, errNoPicture}
 	}
-	if err == nil && !a.cli.JSON {
-		fmt.Fprintf(a.out, "enrolled; see: doorhub people show %s\n", req.Who)
+	if err != nil {
+		return err
 	}
-	return err
+	if a.cli.JSON {
+		return a.printJSON(map[string]any{"enrolled": req.Who, "factors": req.factors()})
+	}
+	fmt.Fprintf(a.out, "enrolled; see: doorhub people show %s\n", req.Who)
+	return nil
 }
 
 // askSecret asks twice without echo on a terminal, else reads one line.
 func (a *app) askSecret(lines *bufio.Reader, what string) (string, error) {
 	if !term.IsTerminal(int(a.in.Fd())) {
 		line, err := lines.ReadString('\n')
-		if line = strings.TrimRight(line, "\r\n"); line == "" {
-			return "", fmt.Errorf("%s: nothing on standard input: give it as a line: %w", what, err)
+		if line = strings.TrimRight(line, "\r\n"); line != "" {
+			return line, nil
 		}
-		return line, nil
+		if err != nil && !errors.Is(err, io.EOF) {
+			return "", fmt.Errorf("%s: %w", what, err)
+		}
+		return "", fmt.Errorf("%s: nothing on standard input: give it as a line", what)
 	}
 	var got [2]string
 	for i, prompt := range []string{what + ": ", "Once more: "} {

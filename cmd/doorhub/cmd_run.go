@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,7 +15,7 @@ type runCmd struct {
 	Verbose bool `short:"v" help:"Log more."`
 }
 
-// Run runs the hub until it is told to stop.
+// Run runs the hub until it is told to stop, which is no failure.
 func (c runCmd) Run(a *app) error {
 	if c.Demo {
 		return runDemo(a, c)
@@ -26,10 +27,12 @@ func (c runCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	slog.SetDefault(newLog(a.errOut, c.Verbose))
-	h, err := startHub(a.ctx, cfg, slog.Default())
-	if errors.Is(err, store.ErrInUse) {
-		return fmt.Errorf("%w: a hub is running on it already", err)
+	log := newLog(a.errOut, c.Verbose)
+	slog.SetDefault(log)
+	h, err := startWhenFree(a.ctx, cfg, log)
+	if err != nil && a.ctx.Err() != nil {
+		log.Info("stopped before it was ready", "component", "hub", "error", err)
+		return nil
 	}
 	if err != nil {
 		return err
@@ -38,4 +41,16 @@ func (c runCmd) Run(a *app) error {
 	<-a.ctx.Done()
 	h.log.Info("stopping", "component", "hub")
 	return h.close()
+}
+
+// startWhenFree starts the hub, after a command that happens to hold the store just then.
+func startWhenFree(ctx context.Context, cfg Config, log *slog.Logger) (h *hub, err error) {
+	err = whenFree(ctx, cfg, func() error {
+		h, err = startHub(ctx, cfg, log)
+		if errors.Is(err, store.ErrInUse) && errors.Is(listens(ctx, cfg.socket()), errSilent) {
+			return fmt.Errorf("%w (%w)", err, errSilent)
+		}
+		return err
+	})
+	return h, err
 }

@@ -72,7 +72,7 @@ type brokerUserAdd struct {
 
 // Run adds a user of the bus.
 func (c brokerUserAdd) Run(a *app) error {
-	if _, err := broker.ParseRole(string(c.Role)); err != nil {
+	if _, err := parseRole(c.Role); err != nil {
 		return exit{exitUsage, err}
 	}
 	return a.token("broker.user.add", userRequest(c))
@@ -131,9 +131,13 @@ type brokerUserRevoke struct {
 func (c brokerUserRevoke) Run(a *app) error {
 	return a.connected(func(hub caller) error {
 		u, err := callOne[broker.User](a, hub, "broker.user.revoke", userRequest{Name: c.Name})
-		if err == nil && !a.cli.JSON {
-			fmt.Fprintf(a.out, "revoked %s\n", u.Name)
+		if err != nil {
+			return err
 		}
-		return err
+		if a.cli.JSON {
+			return a.printJSON(map[string]string{"revoked": u.Name})
+		}
+		fmt.Fprintf(a.out, "revoked %s\n", u.Name)
+		return nil
 	})
 }

@@ -197,6 +197,18 @@ func (c Config) house() door.Config {
 	return h
 }
 
+// watched reports whether a camera looks at whoever stands outside a door.
+func (c Config) watched(doorID string) bool {
+	for _, d := range c.Doors {
+		for _, cam := range d.Cameras {
+			if d.ID == doorID && cam.Side == door.Entry {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // nthOnSide returns which of the cameras on its side the i-th camera is, from 0.
 func (d Door) nthOnSide(i int) (n int) {
 	for _, c := range d.Cameras[:i] {

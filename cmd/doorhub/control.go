@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/doorhub/doorhub/door/store"
@@ -36,7 +37,7 @@ const maxControlRequest = 256 << 20 // ten large pictures in base64
 
 // serveControl answers commands on a unix socket until close.
 func serveControl(path string, s *service) (close func() error, err error) {
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := makeWay(path); err != nil {
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
 	// Made in a private folder of its own and moved into place with its mode set, so that
@@ -54,6 +55,21 @@ func serveControl(path string, s *service) (close func() error, err error) {
 	}, nil
 }
 
+// makeWay removes the socket that a killed hub left behind, and nothing else. No other hub has
+// it: this one holds the store.
+func makeWay(path string) error {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case info.Mode()&os.ModeSocket == 0:
+		return fmt.Errorf("%s is there and is no socket: remove it, or set control to another path", path)
+	}
+	return ignoreMissing(os.Remove(path))
+}
+
 func ignoreMissing(err error) error {
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -62,12 +78,15 @@ func ignoreMissing(err error) error {
 }
 
 func listenPrivate(path string) (net.Listener, error) {
-	dir, err := os.MkdirTemp(filepath.Dir(path), ".control-")
+	dir, err := os.MkdirTemp(filepath.Dir(path), ".c")
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: dir + "/s", Net: "unix"})
+	if errors.Is(err, syscall.EINVAL) {
+		return nil, fmt.Errorf("%s is too long for a socket: set control to a path of at most 100 bytes", path)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -139,6 +158,23 @@ type caller interface {
 
 // remote calls a running hub.
 type remote struct{ http http.Client }
+
+// errSilent says that nobody answers on the control socket.
+var errSilent = errors.New("a hub that is starting or stopping, or another command: try again")
+
+// listens makes sure that a hub listens on a control socket.
+func listens(ctx context.Context, path string) error {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", path)
+	switch {
+	case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("the data folder is in use, but nobody answers on %s: %w", path, errSilent)
+	case errors.Is(err, os.ErrPermission):
+		return fmt.Errorf("%w: run as the user who runs doorhub", err)
+	case err != nil:
+		return err
+	}
+	return conn.Close()
+}
 
 func dialControl(path string) *remote {
 	return &remote{http.Client{Transport: &http.Transport{
@@ -218,11 +254,46 @@ func (l *local) call(ctx context.Context, method string, req any, item func(json
 	return readAnswer(r, item, progress)
 }
 
+const connectPause = 50 * time.Millisecond // from one try to the next
+
 // connect finds the hub of a config: a running one if there is, else its store. Whoever holds
-// the store's lock is the hub; there is no moment in which both write.
-func connect(ctx context.Context, cfg Config, faces func() (enroller, error)) (caller, error) {
+// the store's lock is the hub; there is no moment in which both write. It waits a while for a
+// hub that is starting, or for another command to end.
+func connect(ctx context.Context, cfg Config, faces func() (enroller, error)) (c caller, err error) {
+	err = whenFree(ctx, cfg, func() (err error) {
+		c, err = reach(ctx, cfg, faces)
+		return err
+	})
+	return c, err
+}
+
+// whenFree tries again while a silent hub or a command holds the store, for as long as the
+// config waits for whoever holds the database.
+func whenFree(ctx context.Context, cfg Config, try func() error) error {
+	patience := time.NewTimer(cfg.Store.BusyTimeout)
+	defer patience.Stop()
+	for {
+		err := try()
+		if !errors.Is(err, errSilent) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-patience.C:
+			return err
+		case <-time.After(connectPause):
+		}
+	}
+}
+
+// reach tries once. With the store held by a silent hub or a command, the error is errSilent.
+func reach(ctx context.Context, cfg Config, faces func() (enroller, error)) (caller, error) {
 	st, err := store.Open(cfg.Data, store.With(cfg.Store))
 	if errors.Is(err, store.ErrInUse) {
+		if err := listens(ctx, cfg.socket()); err != nil {
+			return nil, err
+		}
 		return dialControl(cfg.socket()), nil
 	}
 	if err != nil {

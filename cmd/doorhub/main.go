@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"unicode/utf8"
 
 	"github.com/alecthomas/kong"
 	"golang.org/x/term"
@@ -86,6 +87,12 @@ func run(ctx context.Context, args []string, in *os.File, out, errOut io.Writer)
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
+	for i, arg := range args {
+		if !utf8.ValidString(arg) { // kong would change it in silence
+			fmt.Fprintf(errOut, "doorhub: argument %d, %.40q, is not UTF-8: type it again\n", i+1, arg)
+			return exitUsage
+		}
+	}
 	k, err := parser.Parse(args)
 	if code != nil {
 		return *code
@@ -143,8 +150,8 @@ func (a *app) connected(f func(caller) error) error {
 		return err
 	}
 	c, err := connect(a.ctx, cfg, func() (enroller, error) { return newEnroller(cfg) })
-	if errors.Is(err, store.ErrNoKey) {
-		return fmt.Errorf("%w: make one with doorhub init, or name yours with --data", err)
+	if errors.Is(err, store.ErrNoKey) && a.cli.Data == "" && a.cli.Config == "" {
+		return fmt.Errorf("%w, or name your data folder with --data or your config with --config", err)
 	}
 	if err != nil {
 		return err
@@ -164,7 +171,7 @@ func localService(ctx context.Context, cfg Config, st *store.Store, faces func()
 	}
 	s := &service{cfg: cfg, store: st, past: p, users: users, faces: faces}
 	s.changed = func(context.Context) error { return nil }
-	s.blind = func(string) bool { return !hasVision }
+	s.blind = func(id string) bool { return !hasVision && cfg.watched(id) }
 	s.note = directNote(st, newClock(cfg.Clock == clockTrust))
 	return s, nil
 }

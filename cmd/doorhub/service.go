@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/doorhub/doorhub/broker"
 	"github.com/doorhub/doorhub/door"
@@ -72,21 +71,6 @@ type enrolRequest struct {
 	Pictures []picture `json:"pictures,omitempty"`
 }
 
-type tryRequest struct {
-	Who     string   `json:"who"`
-	Factors door.Set `json:"factors"`
-	Door    string   `json:"door"`
-}
-
-type tryAnswer struct {
-	Name    string     `json:"name"`
-	Opens   bool       `json:"opens"`
-	By      door.Set   `json:"by,omitzero"`
-	Missing door.Set   `json:"missing,omitzero"`
-	Why     []string   `json:"why"`
-	Policy  []door.Set `json:"policy"`
-}
-
 func (s *service) addPerson(ctx context.Context, req addRequest) (personView, error) {
 	who := door.Person{ID: "new", Policies: req.Policies, Fallback: req.Fallback}
 	if err := who.Validate(); err != nil {
@@ -149,29 +133,82 @@ func (s *service) removePerson(ctx context.Context, req whoRequest) (personView,
 	return personView{p, "no"}, s.tell(ctx, door.Record{Kind: door.KindErased, Person: p.ID})
 }
 
-// enrol gives credentials to a person. Each picture is answered for itself; with a refused
-// PIN or code nothing is enrolled.
+// factors are those that the request gives.
+func (r enrolRequest) factors() door.Set {
+	var f door.Set
+	if r.PIN != "" {
+		f |= door.SetOf(door.PIN)
+	}
+	if r.Remote != "" {
+		f |= door.SetOf(door.Remote)
+	}
+	if len(r.Pictures) > 0 {
+		f |= door.SetOf(door.FaceID)
+	}
+	return f
+}
+
+// enrol gives credentials to a person: the PIN, then the remote code, then the pictures, each
+// of which is answered for itself. The first that is refused ends it, and says what was taken.
 func (s *service) enrol(ctx context.Context, req enrolRequest, progress func(done, total int)) ([]pictureResult, error) {
 	p, err := s.store.FindPerson(ctx, req.Who)
 	if err != nil {
 		return nil, err
 	}
-	if req.PIN != "" {
-		if err := s.store.SetPIN(ctx, p.ID, req.PIN); err != nil {
-			return nil, err
+	if len(req.Pictures) > 0 {
+		if _, err := s.faces(); err != nil {
+			return nil, err // before anything is taken
 		}
-		err = errors.Join(err, s.tell(ctx, door.Record{Kind: door.KindEnrolled, Person: p.ID, Factors: door.SetOf(door.PIN)}))
 	}
-	if req.Remote != "" {
-		if err := s.store.SetRemoteCode(ctx, p.ID, req.Remote); err != nil {
-			return nil, err
-		}
-		err = errors.Join(err, s.tell(ctx, door.Record{Kind: door.KindEnrolled, Person: p.ID, Factors: door.SetOf(door.Remote)}))
-	}
-	if err != nil || len(req.Pictures) == 0 {
+	if err := s.apart(ctx, p.ID, req); err != nil {
 		return nil, err
 	}
+	if req.PIN != "" {
+		if err := s.enrolSecret(ctx, s.store.SetPIN, p.ID, door.PIN, req.PIN); err != nil {
+			return nil, err
+		}
+	}
+	if req.Remote != "" {
+		err := s.enrolSecret(ctx, s.store.SetRemoteCode, p.ID, door.Remote, req.Remote)
+		if err != nil && req.PIN != "" {
+			err = fmt.Errorf("%w (the PIN was taken)", err)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if len(req.Pictures) == 0 {
+		return nil, nil
+	}
 	return s.enrolFaces(ctx, p.ID, req.Pictures, progress)
+}
+
+// errSameSecret says that somebody would have one secret for two uses.
+var errSameSecret = errors.New("PIN and remote code must differ, since Home Assistant may keep the code in clear: choose another")
+
+// apart refuses one secret as PIN and remote code of a person, given at once or one by one.
+func (s *service) apart(ctx context.Context, id string, req enrolRequest) error {
+	var owner string
+	var err error
+	switch {
+	case req.PIN == req.Remote && req.PIN != "":
+		return errSameSecret
+	case req.PIN == "" && req.Remote != "":
+		owner, err = s.store.LookupPIN(ctx, req.Remote)
+	case req.PIN != "" && req.Remote == "":
+		owner, err = s.store.LookupRemoteCode(ctx, req.PIN)
+	}
+	if err == nil && owner == id {
+		return errSameSecret
+	}
+	return err
+}
+
+func (s *service) enrolSecret(ctx context.Context, set func(ctx context.Context, id, digits string) error, id string, f door.Factor, digits string) error {
+	if err := set(ctx, id, digits); err != nil {
+		return err
+	}
+	return s.tell(ctx, door.Record{Kind: door.KindEnrolled, Person: id, Factors: door.SetOf(f)})
 }
 
 func (s *service) enrolFaces(ctx context.Context, id string, pictures []picture, progress func(done, total int)) ([]pictureResult, error) {
@@ -209,69 +246,3 @@ func (s *service) enrolFaces(ctx context.Context, id string, pictures []picture,
 }
 
 var errNoPicture = errors.New("no picture could be taken: see the reasons above")
-
-// try says whether somebody would get in, and why not. It opens nothing and writes nothing.
-func (s *service) try(ctx context.Context, req tryRequest) (tryAnswer, error) {
-	p, err := s.store.FindPerson(ctx, req.Who)
-	if err != nil {
-		return tryAnswer{}, err
-	}
-	if req.Door == "" && len(s.cfg.Doors) > 0 {
-		req.Door = s.cfg.Doors[0].ID
-	}
-	if !slices.ContainsFunc(s.cfg.Doors, func(d Door) bool { return d.ID == req.Door }) {
-		return tryAnswer{}, fmt.Errorf("there is no door %q in the config", req.Door)
-	}
-	blind := s.blind(req.Door)
-	v := s.cfg.House.Decide(p.Person, req.Factors, blind)
-	a := tryAnswer{Name: p.Name, Opens: v.Opens, By: v.By, Missing: v.Missing, Policy: p.Policies}
-	if len(a.Policy) == 0 {
-		a.Policy = s.cfg.House.Policy
-	}
-	a.explain(p, req.Factors, v, blind)
-	return a, s.explainLockouts(ctx, &a, req, p)
-}
-
-func (a *tryAnswer) explain(p store.Person, given door.Set, v door.Verdict, blind bool) {
-	because := func(format string, args ...any) { a.Why = append(a.Why, fmt.Sprintf(format, args...)) }
-	switch {
-	case v.Opens && v.Fallback:
-		because("faces cannot be seen, and the fallback %s is satisfied", v.By)
-	case v.Opens:
-		because("the policy %s is satisfied", v.By)
-	default:
-		because("with %s, %s is missing", orNothing(given), v.Missing)
-	}
-	if blind {
-		because("vision reports a problem at this door")
-	}
-	for f, enrolled := range map[door.Factor]bool{door.PIN: p.PIN, door.FaceID: p.Faces > 0} {
-		if given.Has(door.SetOf(f)) && !enrolled {
-			a.Opens = false
-			because("%s has no %s enrolled", p.Name, f)
-		}
-	}
-}
-
-func orNothing(s door.Set) string {
-	if s == 0 {
-		return "nothing"
-	}
-	return s.String()
-}
-
-func (s *service) explainLockouts(ctx context.Context, a *tryAnswer, req tryRequest, p store.Person) error {
-	kept, err := s.store.Lockouts(ctx)
-	if err != nil {
-		return err
-	}
-	for _, key := range sortedKeys(kept) {
-		l := kept[key]
-		mine := key == "person:"+p.ID
-		if l.Remaining > 0 && req.Factors.Has(door.SetOf(door.PIN)) && (mine || readerOf(key, req.Door)) {
-			a.Opens = false
-			a.Why = append(a.Why, fmt.Sprintf("%s takes no PIN for up to %s: too many wrong tries", key, l.Remaining.Round(time.Second)))
-		}
-	}
-	return nil
-}
