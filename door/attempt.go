@@ -98,7 +98,7 @@ func (p *portal) claim(in Claim) {
 			return
 		}
 	} else if in.Person == "" {
-		a.deny(Record{Factors: SetOf(in.Factor), Reason: "unknown_" + string(in.Factor), Details: map[string]string{DetailReader: in.Reader}})
+		a.deny(Record{Factors: SetOf(in.Factor), Reason: "unknown_" + string(in.Factor), Details: map[string]string{DetailReader: in.Reader}}, SayDenied)
 		return
 	}
 	a.claimed(in)
@@ -116,11 +116,23 @@ func (a *attempt) claimed(in Claim) {
 		c.notice(in.Person, a.tracks[track])
 	}
 	if v := a.judge(in.Person); !v.Opens {
-		say := SayMore
-		if v.Missing.Has(SetOf(FaceID)) {
-			say = SayFace
-		}
-		a.say(say, in.Person, a.cfgWindow())
+		a.ask(in.Person, v)
+	}
+}
+
+// ask says what is still wanted.
+func (a *attempt) ask(person string, v Verdict) {
+	say := SayMore
+	if v.Missing.Has(SetOf(FaceID)) {
+		say = SayFace
+	}
+	a.say(say, person, a.cfgWindow())
+}
+
+// judgeAll judges everybody anew, after something else than what they have shown has changed.
+func (a *attempt) judgeAll() {
+	for _, id := range sortedKeys(a.claims) {
+		a.judge(id)
 	}
 }
 
@@ -188,7 +200,7 @@ func (a *attempt) giveUp(person string) {
 	if c.faced {
 		r.Details[DetailDistance] = distanceText(c.distance)
 	}
-	a.deny(r)
+	a.deny(r, SayDenied)
 }
 
 func (a *attempt) why(c *claims, missing Set) string {
@@ -207,13 +219,9 @@ func (a *attempt) why(c *claims, missing Set) string {
 	return ReasonIncomplete
 }
 
-func (a *attempt) deny(r Record) {
+func (a *attempt) deny(r Record, say Saying) {
 	r.Kind = KindDenied
 	a.record(r)
-	say := SayDenied
-	if r.Reason == ReasonLockedOut {
-		say = SayLockedOut
-	}
 	a.say(say, r.Person, refusalShown)
 }
 

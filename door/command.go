@@ -104,5 +104,5 @@ func (p *portal) lockBy(in Command) {
 		return
 	}
 	p.lock(Record{Reason: ReasonCommand, Details: map[string]string{DetailUser: in.User}})
-	p.graceOver()
+	p.revoke()
 }

@@ -1,6 +1,7 @@
 package door
 
 import (
+	"encoding/json"
 	"math"
 	"strings"
 	"testing"
@@ -118,12 +119,22 @@ func TestPastInside(t *testing.T) {
 		{"it was not ann, she comes again", []Record{{Kind: KindEntry, Person: "ann"}, {Kind: KindExit}, {Kind: KindEntry, Person: "ann"}}, []string{"ann"}, false},
 		{"somebody let in", []Record{{Kind: KindEntry}}, nil, true},
 		{"and gone", []Record{{Kind: KindEntry}, {Kind: KindExit}}, nil, false},
+		{"of two let in one leaves", []Record{{Kind: KindEntry}, {Kind: KindEntry}, {Kind: KindExit}}, nil, true},
+		{"somebody leaves an empty house", []Record{{Kind: KindExit}}, nil, true},
+		{"it was Ann, she comes back", []Record{{Kind: KindExit}, {Kind: KindEntry, Person: "ann"}}, []string{"ann"}, false},
 		{"granted is not inside", []Record{{Kind: KindGranted, Person: "ann"}, {Kind: KindNotEntered, Person: "ann"}}, nil, false},
 		{"erased", []Record{{Kind: KindEntry, Person: "ann"}, {Kind: KindErased, Person: "ann"}}, nil, false},
 	} {
 		var p Past
 		for _, r := range c.records {
 			p.Apply(r)
+		}
+		text, err := json.Marshal(p)
+		if err == nil {
+			err = json.Unmarshal(text, &p)
+		}
+		if err != nil {
+			t.Fatalf("%s: not kept: %v", c.name, err)
 		}
 		inside, uncertain := p.Inside()
 		if diff := gocmp.Diff(c.inside, inside); diff != "" || uncertain != c.uncertain {

@@ -161,7 +161,9 @@ func (h *House) stop() {
 func (h *House) setPeople(people []Person) {
 	h.people = map[string]Person{}
 	for _, p := range people {
-		h.people[p.ID] = p
+		if p.ID != "" { // "" stands for nobody everywhere
+			h.people[p.ID] = p
+		}
 	}
 	for _, p := range h.doors {
 		p.forgetStrangers()

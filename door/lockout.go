@@ -89,7 +89,7 @@ func restoreCounters(kept map[string]Lockout, now time.Duration) counters {
 	cs := counters{}
 	for key, l := range kept {
 		if l.Wrong > 0 {
-			cs[key] = &counter{key: key, wrong: l.Wrong, until: now + l.Remaining, last: now - l.Quiet, kept: now}
+			cs[key] = &counter{key: key, wrong: l.Wrong, until: now + min(l.Remaining, longLockout), last: now - l.Quiet, kept: now}
 		}
 	}
 	return cs

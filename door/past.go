@@ -11,7 +11,8 @@ import (
 // is an empty house.
 type Past struct {
 	inside    map[string]bool // person id → surely so
-	strangers bool            // somebody without a name came in
+	strangers int             // how many without a name came in, and did not surely leave
+	puzzled   bool            // somebody left whom nobody knew to be inside, and none came in since
 	sensors   map[string]bool // sensor id → open
 }
 
@@ -33,8 +34,9 @@ func (p *Past) Apply(r Record) {
 }
 
 func (p *Past) enter(person string) {
+	p.puzzled = false
 	if person == "" {
-		p.strangers = true
+		p.strangers++
 		return
 	}
 	p.inside[person] = true
@@ -42,22 +44,24 @@ func (p *Past) enter(person string) {
 
 // Somebody without a name leaving may be any of those inside.
 func (p *Past) leave(person string) {
-	if person != "" {
+	switch {
+	case person != "":
 		delete(p.inside, person)
-		return
-	}
-	if len(p.inside) == 0 {
-		p.strangers = false
-	}
-	for id := range p.inside {
-		p.inside[id] = false
+	case len(p.inside) > 0:
+		for id := range p.inside {
+			p.inside[id] = false
+		}
+	case p.strangers > 0:
+		p.strangers--
+	default:
+		p.puzzled = true
 	}
 }
 
 // Inside lists the ids of those who came in and were not seen to leave, sorted, and whether
 // that is uncertain because somebody came or went without a name.
 func (p *Past) Inside() (people []string, uncertain bool) {
-	uncertain = p.strangers
+	uncertain = p.strangers > 0 || p.puzzled
 	for _, sure := range p.inside {
 		uncertain = uncertain || !sure
 	}
@@ -73,13 +77,14 @@ func (p *Past) SensorOpen(id string) (open, known bool) {
 // pastText is how a Past is kept between runs.
 type pastText struct {
 	Inside    map[string]bool `json:"inside"`
-	Strangers bool            `json:"strangers"`
+	Strangers int             `json:"strangers"`
+	Puzzled   bool            `json:"puzzled"`
 	Sensors   map[string]bool `json:"sensors"`
 }
 
 // MarshalJSON returns a form that UnmarshalJSON reads back.
 func (p Past) MarshalJSON() ([]byte, error) {
-	return json.Marshal(pastText{p.inside, p.strangers, p.sensors})
+	return json.Marshal(pastText{p.inside, p.strangers, p.puzzled, p.sensors})
 }
 
 // UnmarshalJSON reads what MarshalJSON wrote.
@@ -88,8 +93,7 @@ func (p *Past) UnmarshalJSON(text []byte) error {
 	if err := json.Unmarshal(text, &t); err != nil {
 		return err
 	}
-	*p = Past{t.Inside, t.Strangers, t.Sensors}
-	p.inside, p.sensors = orEmpty(p.inside), orEmpty(p.sensors)
+	*p = Past{orEmpty(t.Inside), t.Strangers, t.Puzzled, orEmpty(t.Sensors)}
 	return nil
 }
 
@@ -102,5 +106,6 @@ func orEmpty(m map[string]bool) map[string]bool {
 
 // Clone returns a copy that shares nothing with p.
 func (p Past) Clone() Past {
-	return Past{maps.Clone(p.inside), p.strangers, maps.Clone(p.sensors)}
+	p.inside, p.sensors = maps.Clone(p.inside), maps.Clone(p.sensors)
+	return p
 }

@@ -20,8 +20,7 @@ type portal struct {
 	opened   time.Duration
 
 	passes   []pass        // who may go through and has not yet
-	relockAt time.Duration // the grant runs out
-	lateAt   time.Duration // the grace after it ends
+	relockAt time.Duration // the last grant runs out
 	heldAt   time.Duration // open too long
 	sides    [2]*attempt
 }
@@ -31,6 +30,23 @@ type pass struct {
 	person string
 	side   Side
 	reason string // "" after factors given at the door, else ReasonREX or ReasonLetIn
+	until  time.Duration
+}
+
+func (ps pass) same(o pass) bool {
+	return ps.person == o.person && ps.side == o.side && ps.reason == o.reason
+}
+
+// fill puts down whose pass it is: who opens from afar is not who comes in.
+func (ps pass) fill(r Record) Record {
+	r.Side, r.Person = ps.side, ps.person
+	if ps.reason == ReasonLetIn {
+		r.Person, r.Details = "", map[string]string{DetailGrantee: ps.person}
+	}
+	if r.Reason == "" {
+		r.Reason = ps.reason
+	}
+	return r
 }
 
 func newPortal(h *House, cfg Portal) *portal {
@@ -46,11 +62,13 @@ func (p *portal) side(s Side) *attempt {
 	return p.sides[0]
 }
 
-// vision takes note of a camera that can no longer see faces, or can again.
+// vision takes note of a camera that can no longer see faces, or can again. When the last one
+// on a side fails, what was shown there before may do.
 func (p *portal) vision(in Vision) {
 	if in.Side != Exit {
 		in.Side = Entry
 	}
+	was := p.blind(in.Side)
 	if in.Reason == "" {
 		delete(p.dark[in.Side], in.Camera)
 	} else {
@@ -61,6 +79,9 @@ func (p *portal) vision(in Vision) {
 		part += "/" + strconv.Itoa(in.Camera)
 	}
 	p.fault(p.cfg.ID, part, in.Reason, in.Detail)
+	if p.blind(in.Side) && !was {
+		p.side(in.Side).judgeAll()
+	}
 }
 
 // blind reports whether faces cannot be seen on a side, which is when fallbacks count: every
@@ -69,7 +90,9 @@ func (p *portal) blind(side Side) bool { return len(p.dark[side]) >= max(1, p.cf
 
 func (p *portal) timers(ts []timer) []timer {
 	ts = add(ts, p.relockAt, p.grantOver)
-	ts = add(ts, p.lateAt, p.graceOver)
+	for _, ps := range p.passes {
+		ts = append(ts, timer{ps.until, p.expire})
+	}
 	ts = add(ts, p.heldAt, p.heldOpen)
 	for _, a := range p.sides {
 		ts = a.timers(ts)
@@ -85,27 +108,33 @@ func (p *portal) record(r Record) {
 
 // grant lets a person through: written first, then unlocked.
 func (p *portal) grant(ps pass, r Record) {
-	p.dropLate()
+	p.endGrace()
 	r.Kind, r.Side, r.Person = KindGranted, ps.side, ps.person
 	p.record(r)
 	p.letThrough(ps)
-	p.side(ps.side).say(SayWelcome, ps.person, p.cfg.Grant)
+	welcome := ps.person
+	if ps.reason == ReasonLetIn {
+		welcome = ""
+	}
+	p.side(ps.side).say(SayWelcome, welcome, p.cfg.Grant)
 }
 
 func (p *portal) rex() {
-	p.dropLate()
+	p.endGrace()
 	ps := pass{side: Exit, reason: ReasonREX}
-	if !slices.Contains(p.passes, ps) {
+	if !slices.ContainsFunc(p.passes, ps.same) {
 		p.record(Record{Kind: KindREX, Side: Exit})
 	}
 	p.letThrough(ps)
 }
 
 // letThrough unlocks and waits for the contact. Where there is none, or the door stands open
-// already, the person is taken to go through at once.
+// already, the person is taken to go through at once. A door pulled as the lock falls is late
+// and not forced: a pass outlives its grant by a moment of grace.
 func (p *portal) letThrough(ps pass) {
 	p.unlocked = true
 	p.relockAt = p.now.Mono + p.cfg.Grant
+	ps.until = p.relockAt + p.cfg.Late
 	p.do(Unlock{Door: p.cfg.ID, For: p.cfg.Grant})
 	p.show()
 	switch {
@@ -114,23 +143,17 @@ func (p *portal) letThrough(ps pass) {
 	case p.open:
 		p.through(ps, ReasonOpen)
 	default:
-		p.passes = append(slices.DeleteFunc(p.passes, func(o pass) bool { return o == ps }), ps)
+		p.passes = append(slices.DeleteFunc(p.passes, ps.same), ps)
 	}
 }
 
 // through records that somebody went through.
 func (p *portal) through(ps pass, reason string) {
-	r := Record{Kind: KindEntry, Side: ps.side, Person: ps.person, Reason: reason}
+	kind := KindEntry
 	if ps.side == Exit {
-		r.Kind = KindExit
+		kind = KindExit
 	}
-	if ps.reason != "" && reason == "" {
-		r.Reason = ps.reason
-	}
-	if ps.reason == ReasonLetIn { // who opens from afar is not who comes in
-		r.Person, r.Details = "", map[string]string{DetailGrantee: ps.person}
-	}
-	p.went(r)
+	p.went(ps.fill(Record{Kind: kind, Reason: reason}))
 }
 
 // went records an entry or exit, and says so when it leaves open who is inside.
@@ -174,7 +197,7 @@ func (p *portal) watchOpen() {
 func (p *portal) opens() {
 	p.watchOpen()
 	passes, late := p.passes, ""
-	p.passes, p.lateAt = nil, 0
+	p.passes = nil
 	if !p.unlocked {
 		late = ReasonLate
 	}
@@ -219,13 +242,11 @@ func (p *portal) grantOver() {
 	}
 }
 
-// relock locks and leaves whoever has not gone through yet a moment of grace: a door pulled
-// as the lock fell is late, not forced.
+// relock locks. Where it comes late, the grace begins late.
 func (p *portal) relock(reason string) {
-	p.relockAt = 0
 	p.lock(Record{Reason: reason})
-	if len(p.passes) > 0 {
-		p.lateAt = p.now.Mono + p.cfg.Late
+	for i, ps := range p.passes {
+		p.passes[i].until = max(ps.until, p.now.Mono+p.cfg.Late)
 	}
 }
 
@@ -242,20 +263,29 @@ func (p *portal) lock(r Record) {
 	}
 }
 
-func (p *portal) graceOver() {
-	p.lateAt = 0
-	for _, ps := range p.passes {
-		if ps.reason != ReasonREX {
-			p.record(Record{Kind: KindNotEntered, Side: ps.side, Person: ps.person})
+// expire ends the passes whose grace is over.
+func (p *portal) expire() {
+	p.passes = slices.DeleteFunc(p.passes, func(ps pass) bool {
+		over := ps.until <= p.now.Mono
+		if over && ps.reason != ReasonREX {
+			p.record(ps.fill(Record{Kind: KindNotEntered}))
 		}
-	}
-	p.passes = nil
+		return over
+	})
 }
 
-// dropLate ends the grace of those before, when somebody else is let through.
-func (p *portal) dropLate() {
-	if p.lateAt != 0 {
-		p.graceOver()
+// revoke ends all passes.
+func (p *portal) revoke() {
+	for i := range p.passes {
+		p.passes[i].until = p.now.Mono
+	}
+	p.expire()
+}
+
+// endGrace ends the passes of those who are late already, when somebody else is let through.
+func (p *portal) endGrace() {
+	if !p.unlocked {
+		p.revoke()
 	}
 }
 

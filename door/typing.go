@@ -37,15 +37,10 @@ func (a *attempt) mayType(in Claim) bool {
 		a.clear(personKey(in.Person))
 		return true
 	}
-	var free []string
-	for _, id := range known {
-		if !a.counters[personKey(id)].locked(a.now.Mono) {
-			free = append(free, id)
-		}
-	}
+	free := slices.DeleteFunc(slices.Clone(known), func(id string) bool { return a.counters[personKey(id)].locked(a.now.Mono) })
 	switch {
 	case in.Person == "" && len(free) > 0:
-		a.denyTyped(in, known)
+		a.denyTyped(in, known, SayDenied)
 		for _, id := range free {
 			a.count(in, personKey(id), id)
 		}
@@ -54,15 +49,19 @@ func (a *attempt) mayType(in Claim) bool {
 		a.refuseTyped(in, reader, known)
 		return false
 	case in.Person == "":
-		a.denyTyped(in, known)
+		say := SayDenied
+		if len(known) > 0 { // the same as to the right secret of those whose counters are locked
+			say = SayLockedOut
+		}
+		a.denyTyped(in, known, say)
 		a.count(in, reader, "")
 		return false
 	}
 	return true // somebody's, who was not known before; it clears nobody's count
 }
 
-func (a *attempt) denyTyped(in Claim, known []string) {
-	a.deny(Record{Factors: SetOf(in.Factor), Reason: ReasonWrongPIN, Details: typedDetails(in, known)})
+func (a *attempt) denyTyped(in Claim, known []string, say Saying) {
+	a.deny(Record{Factors: SetOf(in.Factor), Reason: ReasonWrongPIN, Details: typedDetails(in, known)}, say)
 }
 
 // refuseTyped answers a secret typed during a lockout without looking at it. Only the first
@@ -74,7 +73,7 @@ func (a *attempt) refuseTyped(in Claim, key string, known []string) {
 		return
 	}
 	c.refused = c.until
-	a.deny(Record{Factors: SetOf(in.Factor), Reason: ReasonLockedOut, Details: typedDetails(in, known)})
+	a.deny(Record{Factors: SetOf(in.Factor), Reason: ReasonLockedOut, Details: typedDetails(in, known)}, SayLockedOut)
 }
 
 // count adds one wrong try and records the lockout that it may begin.
