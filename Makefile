@@ -71,7 +71,7 @@ bench: toolchain packages models announce ## measure what is promised, as a tabl
 	@mkdir -p build/tmp
 	@$(VISION) export TMPDIR=$(CURDIR)/build/tmp DOORHUB_BENCH_LARGE=1; \
 		$(GO) test $(TEST_FLAGS) -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -timeout 30m $(PKG) | \
-		tee /dev/stderr | BENCH='$(BENCH)' .ci/bench-table
+		tee /dev/stderr | WHOLE='$(and $(filter .,$(BENCH)),$(filter ./...,$(PKG)))' .ci/bench-table
 
 .PHONY: picture
 picture: build ## draw the README's picture of the demo's scene
