@@ -42,12 +42,24 @@ type demo struct {
 }
 
 func runDemo(a *app, c runCmd) error {
-	d := &demo{out: a.out, more: make(chan struct{})}
+	d := &demo{out: &shared{w: a.out}, more: make(chan struct{})}
 	err := d.start(a.ctx, c.Verbose)
 	if err == nil {
 		err = d.play(a.ctx, c.Once, a.in)
 	}
 	return errors.Join(err, d.undo.undo())
+}
+
+// shared is a writer for both the scene and the journal's news.
+type shared struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (s *shared) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.w.Write(p)
 }
 
 // start makes a throw-away house and brings its hub up.

@@ -255,12 +255,15 @@ func (h *hub) do(effects []door.Effect) {
 			written = true
 			continue
 		}
-		if _, locks := e.(door.Lock); written && !locks { // locking waits for nobody
+		if _, locks := e.(door.Lock); locks { // locking waits for nobody
+			h.recorder.commit()
+		} else if written {
 			h.recorder.settle()
 			written = false
 		}
 		h.carryOut(e)
 	}
+	h.recorder.commit()
 	select {
 	case h.stepped <- struct{}{}:
 	default:

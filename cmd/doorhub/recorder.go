@@ -46,11 +46,12 @@ type recorder struct {
 
 	mu      sync.Mutex
 	queue   []door.Record
+	ready   int           // so many of the queue were committed
 	settled chan struct{} // closed when the queue has been written; nil while it is empty
 	wrong   string        // reason of the present problem; "" when all is well
 	lost    int
 	news    []trouble
-	more    chan struct{} // there is something in the queue
+	more    chan struct{} // something was committed
 	told    chan struct{} // there is something in the news
 }
 
@@ -61,7 +62,8 @@ func newRecorder(j journal, boot string, log *slog.Logger) *recorder {
 		more: make(chan struct{}, 1), told: make(chan struct{}, 1)}
 }
 
-// write queues a record. It never blocks.
+// write queues a record, to be made durable with those that follow at the next commit or
+// settle. It never blocks.
 func (r *recorder) write(rec door.Record) {
 	rec.Clock.Boot = r.boot
 	r.mu.Lock()
@@ -74,6 +76,13 @@ func (r *recorder) write(rec door.Record) {
 	if r.settled == nil {
 		r.settled = make(chan struct{})
 	}
+}
+
+// commit has all that was queued written, and does not wait for it.
+func (r *recorder) commit() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ready = len(r.queue)
 	nudge(r.more)
 }
 
@@ -90,7 +99,11 @@ func (r *recorder) settle() {
 	r.mu.Lock()
 	settled, failing := r.settled, r.wrong != ""
 	r.mu.Unlock()
-	if settled == nil || failing {
+	if settled == nil {
+		return
+	}
+	r.commit()
+	if failing {
 		return
 	}
 	timer := time.NewTimer(patience)
@@ -135,6 +148,7 @@ func (r *recorder) run(ctx context.Context) {
 		case <-more:
 		case <-again:
 		case <-ctx.Done():
+			r.commit()
 			if err := r.flush(); err != nil {
 				r.log.Error("stopping with records that could not be written: they are lost", "unwritten", r.waiting())
 			}
@@ -168,11 +182,11 @@ func (r *recorder) waiting() int {
 	return len(r.queue)
 }
 
-// flush writes all that is queued.
+// flush writes all that was committed.
 func (r *recorder) flush() error {
 	for {
 		r.mu.Lock()
-		batch := r.queue[:min(len(r.queue), maxBatch)]
+		batch := r.queue[:min(r.ready, maxBatch)]
 		r.mu.Unlock()
 		if len(batch) == 0 {
 			return nil
@@ -221,7 +235,7 @@ func (r *recorder) failed(err error) {
 func (r *recorder) taken(n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.queue = r.queue[n:]
+	r.queue, r.ready = r.queue[n:], r.ready-n
 	if len(r.queue) > 0 {
 		return
 	}

@@ -103,12 +103,13 @@ func onTape(t *testing.T, f func(*testing.T, *tape)) {
 	})
 }
 
-// writes queues n records, each with its number as its reason.
+// writes commits n records, each with its number as its reason.
 func (p *tape) writes(n int) {
 	for range n {
 		p.n++
 		p.write(door.Record{Kind: door.KindGranted, Reason: strconv.Itoa(p.n)})
 	}
+	p.commit()
 }
 
 // waits settles and returns how long that took.
@@ -157,6 +158,23 @@ func TestRecorderWaitsUntilDurable(t *testing.T) {
 		}
 		if p.journal.kept[0].Clock.Boot != "boot" {
 			t.Error("a record has no boot id")
+		}
+	})
+}
+
+// What one step writes is written at once, however the writing is disturbed meanwhile.
+func TestRecorderBatches(t *testing.T) {
+	onTape(t, func(t *testing.T, p *tape) {
+		for range 20 {
+			p.write(door.Record{})
+			synctest.Wait()
+		}
+		if n := len(p.journal.reasons()); n != 0 {
+			t.Errorf("%d records were written before the step was over", n)
+		}
+		p.waits()
+		if p.journal.largest != 20 {
+			t.Errorf("%d records in one go, want 20", p.journal.largest)
 		}
 	})
 }
@@ -259,6 +277,7 @@ func TestRecorderBound(t *testing.T) {
 		for range 7 {
 			p.write(door.Record{Kind: door.KindDenied, Reason: "too many"})
 		}
+		p.commit()
 		p.journal.answer(answered{})
 		time.Sleep(lastPause)
 		p.wantAll(t)
