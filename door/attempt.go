@@ -98,10 +98,21 @@ func (p *portal) claim(in Claim) {
 			return
 		}
 	} else if in.Person == "" {
-		a.deny(Record{Factors: SetOf(in.Factor), Reason: "unknown_" + string(in.Factor), Details: map[string]string{DetailReader: in.Reader}}, SayDenied)
+		a.denyUnknown(in)
 		return
 	}
 	a.claimed(in)
+}
+
+// denyUnknown answers a thing that is nobody's.
+func (a *attempt) denyUnknown(in Claim) {
+	id := a.portal.cfg.ID
+	if a.flooded(id, "unknown/"+id+"/"+in.Reader, nil) {
+		a.say(SayDenied, "", refusalShown)
+		return
+	}
+	a.deny(Record{Factors: SetOf(in.Factor), Reason: "unknown_" + string(in.Factor),
+		Details: map[string]string{DetailReader: in.Reader}}, SayDenied)
 }
 
 func (a *attempt) claimed(in Claim) {

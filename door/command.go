@@ -51,7 +51,7 @@ func (h *House) mayUnlock(in Command) string {
 		return ReasonUnsynced
 	case in.At.IsZero():
 		return ReasonNoTime
-	case age > commandAge || in.At.Before(h.started.Wall) && h.started.Synced:
+	case age > commandAge || in.At.Before(h.started):
 		return ReasonStale
 	case age < -commandSkew:
 		return ReasonAhead
@@ -87,6 +87,9 @@ func (h *House) remember(id issue) {
 }
 
 func (h *House) refuse(in Command, reason string) {
+	if h.flooded("", commandsOf(in.User), nil) {
+		return
+	}
 	details := map[string]string{DetailUser: in.User}
 	if in.Action != "" {
 		details[DetailAction] = string(in.Action)
@@ -97,10 +100,16 @@ func (h *House) refuse(in Command, reason string) {
 	h.record(Record{Door: in.Door, Kind: KindCommandRefused, Reason: reason, Details: details})
 }
 
+func commandsOf(user string) string { return "commands/" + user }
+
 // lockBy locks at once, also what a grant has unlocked.
 func (p *portal) lockBy(in Command) {
 	if p.boltWaits() {
 		p.refuse(in, ReasonOpen)
+		return
+	}
+	if !p.unlocked && p.flooded("", commandsOf(in.User), nil) {
+		p.do(Lock{Door: p.cfg.ID})
 		return
 	}
 	p.lock(Record{Reason: ReasonCommand, Details: map[string]string{DetailUser: in.User}})

@@ -35,6 +35,9 @@ func (h *House) earliest() (timer, bool) {
 	for _, p := range h.doors {
 		ts = p.timers(ts)
 	}
+	for _, part := range sortedKeys(h.floods) {
+		ts = append(ts, timer{h.floods[part].ends, func() { h.ebb(part) }})
+	}
 	for _, key := range sortedKeys(h.counters) {
 		c := h.counters[key]
 		if at, ok := c.next(h.now.Mono); ok {

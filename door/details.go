@@ -54,5 +54,6 @@ const (
 	ReasonREX      = "rex"      // exit: after the inside button
 	ReasonLetIn    = "let_in"   // entry: somebody opened from afar
 	ReasonOpen     = "open"     // entry, exit: granted while the door stood open
-	ReasonJammed   = "jammed"   // the lock's part of a fault
+	ReasonJammed   = "jammed"   // problem: the lock does not do as told
+	ReasonTooMany  = "too_many" // problem: more happens than is written down
 )

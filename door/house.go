@@ -18,8 +18,9 @@ type House struct {
 	counters counters
 	past     Past
 	problems map[string]string // part → reason
+	floods   map[string]*flood // by part
 	issued   map[issue]time.Duration
-	started  Instant
+	started  time.Time // by the clock as it is set now
 
 	now Instant  // of the present Step
 	out []Effect // of the present Step
@@ -43,8 +44,9 @@ func New(cfg Config, kept Kept, now Instant) (*House, error) {
 		counters: restoreCounters(kept.Lockouts, now.Mono),
 		past:     kept.Past.Clone(),
 		problems: map[string]string{},
+		floods:   map[string]*flood{},
 		issued:   map[issue]time.Duration{},
-		started:  now,
+		started:  now.Wall,
 	}
 	for _, p := range cfg.Doors {
 		h.doors = append(h.doors, newPortal(h, p))
@@ -82,7 +84,7 @@ func (h *House) apply(in Input) {
 	case Fault:
 		h.fault("", in.Part, in.Reason, in.Detail)
 	case ClockSet:
-		h.record(Record{Kind: KindClockSet, Details: map[string]string{DetailOffset: in.Offset.String()}})
+		h.clockSet(in)
 	case People:
 		h.setPeople(in.People)
 	case Note:
@@ -158,6 +160,12 @@ func (h *House) stop() {
 	h.record(Record{Kind: KindStopped})
 }
 
+// clockSet also corrects when the hub started, by which commands are judged.
+func (h *House) clockSet(in ClockSet) {
+	h.started = h.started.Add(in.Offset)
+	h.record(Record{Kind: KindClockSet, Details: map[string]string{DetailOffset: in.Offset.String()}})
+}
+
 func (h *House) setPeople(people []Person) {
 	h.people = map[string]Person{}
 	for _, p := range people {
@@ -175,7 +183,13 @@ func (h *House) sensor(in Sensor) {
 	if !slices.Contains(h.sensors, in.Sensor) {
 		return
 	}
+	part := "readings/" + in.Sensor
 	if open, known := h.past.SensorOpen(in.Sensor); known && open == in.Open {
+		h.upToDate(part)
+		h.do(ShowSensor(in))
+		return
+	}
+	if h.flooded("", part, func() { h.sensor(in) }) {
 		h.do(ShowSensor(in))
 		return
 	}
@@ -193,6 +207,10 @@ func (h *House) sensor(in Sensor) {
 func (h *House) fault(door, part, reason, text string) {
 	was := h.problems[part]
 	if was == reason {
+		h.upToDate("reports/" + part)
+		return
+	}
+	if h.flooded(door, "reports/"+part, func() { h.fault(door, part, reason, text) }) {
 		return
 	}
 	details := map[string]string{DetailPart: part}

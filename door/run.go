@@ -9,17 +9,18 @@ import (
 // woken; do carries out the effects of each step before the next begins. It owns h and the
 // only timer. When ctx ends it lets the house stop in order and returns.
 //
-// What was sent before ctx ended is still taken if it lies in inputs by then.
+// What was sent before ctx ended is still taken if it lies in inputs by then. inputs must not
+// be closed.
 func Run(ctx context.Context, h *House, inputs <-chan Input, clock func() Instant, do func([]Effect)) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	step := func(in Input) {
 		effects, wake := h.Step(clock(), in)
-		do(effects)
 		timer.Stop()
 		if wake > 0 {
-			timer.Reset(wake)
+			timer.Reset(wake) // before the effects, which take their time
 		}
+		do(effects)
 	}
 	for {
 		select {

@@ -27,7 +27,9 @@ import (
 //	sensor kitchen
 //	watch show keep                    also check these effects, left out otherwise
 //
-// "wakes" is a "wait" before which nobody has called Step, however much was due.
+// "wakes" is a "wait" before which nobody has called Step, however much was due. With
+// "times=4 every=1s" an input comes four times, and what follows all of them is put together;
+// of words joined with "|", as in "contact open|closed", each takes its turn.
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -179,27 +181,43 @@ func (s *script) build(now Instant) {
 }
 
 func (s *script) input(where string, d time.Duration, words []string) {
-	now := s.at(d)
-	text := where + ": " + d.String() + " " + strings.Join(words, " ")
-	m := &moment{text: text}
+	m := &moment{text: where + ": " + d.String() + " " + strings.Join(words, " ")}
 	s.moments = append(s.moments, m)
 	if s.house == nil {
-		s.build(now)
-		s.house.Step(now, nil)
+		s.build(s.at(d))
+		s.house.Step(s.at(d), nil)
 	}
 	if words[0] == "restart" {
 		s.past = s.house.past
-		s.build(now)
+		s.build(s.at(d))
 		return
 	}
+	opts := options(words)
+	times, _ := strconv.Atoi(cmp.Or(opts["times"], "1"))
+	for i := range times {
+		m.got = append(m.got, s.step(where, s.at(d), turn(words, i))...)
+		d += opts.dur("every")
+	}
+}
+
+func turn(words []string, i int) []string {
+	words = slices.Clone(words)
+	for k, w := range words {
+		alternatives := strings.Split(w, "|")
+		words[k] = alternatives[i%len(alternatives)]
+	}
+	return words
+}
+
+func (s *script) step(where string, now Instant, words []string) (got []string) {
 	if words[0] != "wakes" {
 		s.overslept(where, now)
 	}
-	in := parseInput(s, now, words)
-	effects, _ := s.house.Step(now, in)
+	effects, _ := s.house.Step(now, parseInput(s, now, words))
 	for _, e := range effects {
-		m.got = append(m.got, s.show(e)...)
+		got = append(got, s.show(e)...)
 	}
+	return got
 }
 
 // overslept fails when something was due before now and the script does not mention it.
@@ -272,6 +290,7 @@ func parseInput(s *script, now Instant, words []string) Input {
 	case "command":
 		return parseCommand(now, words, opts, doorID)
 	case "clock_set":
+		s.base.Wall = s.base.Wall.Add(opts.dur("offset"))
 		return ClockSet{Offset: opts.dur("offset")}
 	case "people":
 		s.people = slices.DeleteFunc(s.people, func(p Person) bool { return !slices.Contains(words[1:], p.ID) })
