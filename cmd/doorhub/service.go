@@ -155,9 +155,10 @@ func (s *service) enrol(ctx context.Context, req enrolRequest, progress func(don
 	if err != nil {
 		return nil, err
 	}
-	if len(req.Pictures) > 0 {
-		if _, err := s.faces(); err != nil {
-			return nil, err // before anything is taken
+	var vision enroller
+	if len(req.Pictures) > 0 { // what cannot be had is told before anything is taken
+		if vision, err = s.visionFor(len(req.Pictures)); err != nil {
+			return nil, err
 		}
 	}
 	if err := s.apart(ctx, p.ID, req); err != nil {
@@ -180,7 +181,14 @@ func (s *service) enrol(ctx context.Context, req enrolRequest, progress func(don
 	if len(req.Pictures) == 0 {
 		return nil, nil
 	}
-	return s.enrolFaces(ctx, p.ID, req.Pictures, progress)
+	return s.enrolFaces(ctx, vision, p.ID, req.Pictures, progress)
+}
+
+func (s *service) visionFor(pictures int) (enroller, error) {
+	if most := s.cfg.Face.MaxPictures; pictures > most {
+		return nil, fmt.Errorf("%d pictures at once: give 1 to %d", pictures, most)
+	}
+	return s.faces()
 }
 
 // errSameSecret says that somebody would have one secret for two uses.
@@ -211,14 +219,7 @@ func (s *service) enrolSecret(ctx context.Context, set func(ctx context.Context,
 	return s.tell(ctx, door.Record{Kind: door.KindEnrolled, Person: id, Factors: door.SetOf(f)})
 }
 
-func (s *service) enrolFaces(ctx context.Context, id string, pictures []picture, progress func(done, total int)) ([]pictureResult, error) {
-	if most := s.cfg.Face.MaxPictures; len(pictures) > most {
-		return nil, fmt.Errorf("%d pictures at once: give 1 to %d", len(pictures), most)
-	}
-	vision, err := s.faces()
-	if err != nil {
-		return nil, err
-	}
+func (s *service) enrolFaces(ctx context.Context, vision enroller, id string, pictures []picture, progress func(done, total int)) ([]pictureResult, error) {
 	known, err := s.store.Faces(ctx)
 	if err != nil {
 		return nil, err

@@ -180,7 +180,14 @@ func (v *vision) stage(doorID string, side door.Side, name string) error {
 	return p.Show(name)
 }
 
-func (h *hub) enroller() (enroller, error) { return h.vision, nil }
+func (h *hub) enroller() (enroller, error) {
+	_, err := h.vision.recogniser()
+	return h.vision, err
+}
 
 // newEnroller is for commands that find no hub running.
-func newEnroller(cfg Config) (enroller, error) { return &vision{cfg: cfg}, nil }
+func newEnroller(cfg Config) (enroller, error) {
+	v := &vision{cfg: cfg}
+	_, err := v.recogniser()
+	return v, err
+}
