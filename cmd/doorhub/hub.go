@@ -255,7 +255,7 @@ func (h *hub) do(effects []door.Effect) {
 			written = true
 			continue
 		}
-		if _, locks := e.(door.Lock); locks { // locking waits for nobody
+		if _, locks := e.(door.Lock); written && locks { // locking waits for nobody
 			h.recorder.commit()
 		} else if written {
 			h.recorder.settle()
@@ -263,7 +263,9 @@ func (h *hub) do(effects []door.Effect) {
 		}
 		h.carryOut(e)
 	}
-	h.recorder.commit()
+	if written {
+		h.recorder.commit()
+	}
 	select {
 	case h.stepped <- struct{}{}:
 	default:
