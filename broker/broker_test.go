@@ -79,6 +79,7 @@ type peer struct {
 	t       *testing.T
 	in      *bufio.Reader
 	version byte
+	held    []packets.Packet // messages that came while next waited for an answer
 }
 
 // login says who connects and how.
@@ -151,6 +152,14 @@ func (p *peer) try(pk packets.Packet) error {
 		err = pk.PublishEncode(&b)
 	case packets.Puback:
 		err = pk.PubackEncode(&b)
+	case packets.Pubrec:
+		err = pk.PubrecEncode(&b)
+	case packets.Pubrel:
+		err = pk.PubrelEncode(&b)
+	case packets.Pubcomp:
+		err = pk.PubcompEncode(&b)
+	case packets.Disconnect:
+		err = pk.DisconnectEncode(&b)
 	case packets.Subscribe:
 		err = pk.SubscribeEncode(&b)
 	case packets.Pingreq:
@@ -188,15 +197,26 @@ func (p *peer) readIn(limit time.Duration) (packets.Packet, error) {
 		err = pk.PublishDecode(body)
 	case packets.Puback:
 		err = pk.PubackDecode(body)
+	case packets.Pubrec:
+		err = pk.PubrecDecode(body)
+	case packets.Pubrel:
+		err = pk.PubrelDecode(body)
+	case packets.Pubcomp:
+		err = pk.PubcompDecode(body)
 	case packets.Suback:
 		err = pk.SubackDecode(body)
 	}
 	return pk, err
 }
 
-// next returns the next packet of a type and skips others.
+// next returns the next packet of a type. Of others, it keeps messages for later.
 func (p *peer) next(kind byte) packets.Packet {
 	p.t.Helper()
+	if kind == packets.Publish && len(p.held) > 0 {
+		pk := p.held[0]
+		p.held = p.held[1:]
+		return pk
+	}
 	for {
 		pk, err := p.read()
 		if err != nil {
@@ -204,6 +224,9 @@ func (p *peer) next(kind byte) packets.Packet {
 		}
 		if pk.FixedHeader.Type == kind {
 			return pk
+		}
+		if pk.FixedHeader.Type == packets.Publish {
+			p.held = append(p.held, pk)
 		}
 	}
 }
@@ -242,6 +265,13 @@ func publication(topic, payload string, qos byte, retain bool) packets.Packet {
 		pk.PacketID = 1
 	}
 	return pk
+}
+
+// ping returns when the broker has dealt with all that was sent to it before.
+func (p *peer) ping() {
+	p.t.Helper()
+	p.send(packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Pingreq}})
+	p.next(packets.Pingresp)
 }
 
 // publish sends at QoS 1 and waits for the answer.

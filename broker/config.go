@@ -41,6 +41,8 @@ type Config struct {
 	LoginTimeout   time.Duration `yaml:"login_timeout"`    // embedded: from connecting to the end of login
 	WriteTimeout   time.Duration `yaml:"write_timeout"`    // embedded: one write to a device that does not read; then it is cut
 
+	MaxQueue int `yaml:"-"` // embedded: bytes waiting to be sent to one client
+
 	Dir string `yaml:"-"` // where the embedded broker keeps its retained messages: the data folder
 }
 
@@ -54,6 +56,7 @@ func Defaults() Config {
 		MaxLoginPacket: 16 << 10,
 		MaxClients:     1000,
 		MaxLogins:      256,
+		MaxQueue:       4 << 20,
 		LoginTimeout:   5 * time.Second,
 		WriteTimeout:   2 * time.Second,
 	}
@@ -78,6 +81,7 @@ func (c Config) validEmbedded() error {
 		within("max_login_packet", c.MaxLoginPacket, 256, 256<<10),
 		within("max_clients", c.MaxClients, 1, 100_000),
 		within("max_logins", c.MaxLogins, 1, 10_000),
+		within("max_queue", c.MaxQueue, 64<<10, 256<<20),
 		withinTime("login_timeout", c.LoginTimeout, time.Second, time.Minute),
 		withinTime("write_timeout", c.WriteTimeout, 100*time.Millisecond, time.Minute)}
 	if c.URL != "" || c.User != "" || c.PasswordFile != "" {

@@ -27,30 +27,36 @@ const (
 
 // conn stands between a device's connection and the broker. It refuses packets that are too
 // large before memory is set aside for them and SUBSCRIBEs that the broker's decoder cannot
-// take, and gives every single write a deadline, whatever the device's keepalive.
+// take, and writes behind the broker's back, with deadlines of its own.
 //
 // The broker reads from one goroutine, which alone touches the fields below reading.
 type conn struct {
 	net.Conn
-	writeTimeout time.Duration
-	release      func() // gives back the place among those not logged in; called once
+	out     *outbox
+	release func() // gives back the place among those not logged in; called once
 
 	// reading
-	in     *bufio.Reader
-	head   []byte // read and looked at, not yet handed over
-	body   int    // bytes of the present packet after head, yet to be handed over
-	limit  int    // bytes in one packet
-	v5     bool
-	client *mqtt.Client // nil until logged in
-	left   bool         // the broker has seen the client off
-	retain bool         // the packet being handled asks to be retained
-	warned bool         // a refused publication has been logged
+	in      *bufio.Reader
+	head    []byte // read and looked at, not yet handed over
+	body    int    // bytes of the present packet after head, yet to be handed over
+	limit   int    // bytes in one packet
+	v5      bool
+	client  *mqtt.Client // nil until logged in
+	left    bool         // the broker has seen the client off
+	will    mqtt.Will    // told when the client is gone without goodbye; ours, not the broker's
+	session *session     // from the login on
+	settled func()       // ends the time in which the session may not change hands
+	pub     publishing   // the PUBLISH being handled
+	asked   []asking     // the filters of the SUBSCRIBE being handled
+	known   bool         // the packet id of the QoS 2 answer being handled
+	window  int          // messages that the client takes without acknowledging one
+	warned  bool         // a refused publication has been logged
 }
 
 func newConn(c net.Conn, cfg Config, release func()) *conn {
 	return &conn{
-		Conn: c, in: bufio.NewReaderSize(c, 2048), limit: cfg.MaxLoginPacket,
-		writeTimeout: cfg.WriteTimeout, release: sync.OnceFunc(release),
+		Conn: c, in: bufio.NewReaderSize(c, 2048), limit: cfg.MaxLoginPacket, settled: func() {},
+		out: newOutbox(c, cfg.WriteTimeout, cfg.MaxQueue), release: sync.OnceFunc(release),
 	}
 }
 
@@ -63,7 +69,13 @@ func (c *conn) admit(cl *mqtt.Client, v5 bool, limit int) {
 // Read never returns bytes of two packets at once, so that what a packet changes holds for
 // the next.
 func (c *conn) Read(p []byte) (int, error) {
+	if c.out.closed() {
+		return 0, errClosed
+	}
 	if len(c.head) == 0 && c.body == 0 {
+		if err := c.out.wait(0); err != nil { // who asks must take the answers
+			return 0, err
+		}
 		if err := c.next(); err != nil {
 			return 0, err
 		}
@@ -143,20 +155,16 @@ func checkSubscribe(body []byte, v5 bool) error {
 	return nil
 }
 
-// Write gives up on a device that does not read: who waits for it may hold locks that every
-// publisher to its topics needs.
-func (c *conn) Write(p []byte) (int, error) {
-	if err := c.Conn.SetWriteDeadline(time.Now().Add(c.writeTimeout)); err != nil {
-		return 0, err
-	}
-	n, err := c.Conn.Write(p)
-	if err != nil {
-		_ = c.Close()
-		return n, err
-	}
-	return n, c.Conn.SetWriteDeadline(time.Time{})
-}
+// Write never waits.
+func (c *conn) Write(p []byte) (int, error) { return c.out.Write(p) }
 
-// SetDeadline bounds reading alone: the broker means the keepalive, which would otherwise undo
-// the deadline of a write under way.
-func (c *conn) SetDeadline(t time.Time) error { return c.Conn.SetReadDeadline(t) }
+// Close lets what was written before reach the device.
+func (c *conn) Close() error { return c.out.close() }
+
+// SetDeadline bounds reading alone: the broker means the keepalive.
+func (c *conn) SetDeadline(t time.Time) error {
+	if c.out.closed() {
+		return errClosed
+	}
+	return c.Conn.SetReadDeadline(t)
+}

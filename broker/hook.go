@@ -24,9 +24,9 @@ func (*hook) ID() string { return "doorhub" }
 
 func (*hook) Provides(b byte) bool {
 	switch b {
-	case mqtt.OnPacketRead, mqtt.OnConnect, mqtt.OnConnectAuthenticate, mqtt.OnACLCheck,
-		mqtt.OnPublish, mqtt.OnWill, mqtt.OnWillSent, mqtt.OnDisconnect, mqtt.OnClientExpired,
-		mqtt.OnRetainMessage, mqtt.OnRetainedExpired:
+	case mqtt.OnPacketRead, mqtt.OnPacketEncode, mqtt.OnPacketProcessed, mqtt.OnConnect, mqtt.OnConnectAuthenticate,
+		mqtt.OnSessionEstablish, mqtt.OnSessionEstablished, mqtt.OnACLCheck, mqtt.OnPublish, mqtt.OnSubscribe,
+		mqtt.OnSubscribed, mqtt.OnDisconnect, mqtt.OnClientExpired, mqtt.OnRetainedExpired:
 		return true
 	}
 	return false
@@ -40,17 +40,68 @@ func connOf(cl *mqtt.Client) *conn {
 
 func userOf(cl *mqtt.Client) string { return string(cl.Properties.Username) }
 
-// OnPacketRead takes out what mochi-mqtt v2.7.9 does not do safely: with a Receive Maximum it
-// loses count and stops delivering; with topic aliases it sends bare aliases after a drop.
+// OnPacketRead takes over what mochi-mqtt v2.7.9 does not do safely. It sees no Receive Maximum,
+// after which it would lose count and stop delivering, and no topic aliases, which it sends bare
+// after a drop. Publications it sees at QoS 0 only, and no message of its own to acknowledge.
 func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
+	c := connOf(cl)
+	refused := pk.ReasonCode >= packets.ErrUnspecifiedError.Code
 	switch pk.FixedHeader.Type {
 	case packets.Connect:
+		if c.window = maxWindow; pk.Properties.ReceiveMaximum > 0 {
+			c.window = min(c.window, int(pk.Properties.ReceiveMaximum))
+		}
 		pk.Properties.ReceiveMaximum = 0
 		pk.Properties.TopicAliasMaximum = 0
 	case packets.Publish:
-		connOf(cl).retain = pk.FixedHeader.Retain
+		c.pub = publishing{qos: pk.FixedHeader.Qos, id: pk.PacketID, retain: pk.FixedHeader.Retain}
+		if pk.PacketID > 0 { // without one the broker refuses it
+			pk.FixedHeader.Qos, pk.PacketID = 0, 0
+		}
+	case packets.Puback, packets.Pubcomp, packets.Pubrec:
+		c.known = c.session.acked(pk.FixedHeader.Type, pk.PacketID, refused)
+	case packets.Pubrel:
+		c.known = c.session.release(pk.PacketID)
 	}
 	return pk, nil
+}
+
+// OnPacketEncode corrects answers of the broker, which knows of no packet ids.
+func (h *hook) OnPacketEncode(cl *mqtt.Client, pk packets.Packet) packets.Packet {
+	c := connOf(cl)
+	switch pk.FixedHeader.Type {
+	case packets.Connack:
+		c.settled()
+	case packets.Pubrel, packets.Pubcomp:
+		if pk.ReasonCode == packets.ErrPacketIdentifierNotFound.Code && c.known {
+			pk.ReasonCode, pk.Properties.ReasonString = 0, ""
+		}
+	}
+	return pk
+}
+
+// OnPacketProcessed does what comes after the broker's part.
+func (h *hook) OnPacketProcessed(cl *mqtt.Client, pk packets.Packet, err error) {
+	c := connOf(cl)
+	if err != nil || c == nil {
+		return
+	}
+	switch pk.FixedHeader.Type {
+	case packets.Publish:
+		if !c.pub.answered {
+			h.s.refusePublish(cl, c)
+		}
+	case packets.Subscribe:
+		for _, a := range c.asked {
+			if !a.granted || !a.retains {
+				continue
+			}
+			if err := h.s.sendRetained(cl, c, a); err != nil {
+				c.out.abort(err)
+			}
+		}
+		c.asked = nil
+	}
 }
 
 // OnConnect is the login: the token, then the will, by the rules for publishing. The client id
@@ -69,7 +120,9 @@ func (h *hook) OnConnect(cl *mqtt.Client, pk packets.Packet) error {
 	if role == RoleHub {
 		limit = h.s.cfg.MaxHubPacket
 	}
-	connOf(cl).admit(cl, pk.ProtocolVersion == 5, limit)
+	c := connOf(cl)
+	c.will, cl.Properties.Will = cl.Properties.Will, mqtt.Will{}
+	c.admit(cl, pk.ProtocolVersion == 5, limit)
 	h.s.log.Debug("connected", keyUser, name, keyClient, cl.ID, keyRemote, cl.Net.Remote)
 	return nil
 }
@@ -97,40 +150,60 @@ func (h *hook) OnACLCheck(cl *mqtt.Client, topic string, write bool) bool {
 		return MaySubscribe(rules, topic)
 	}
 	c := connOf(cl)
-	ok := MayPublish(rules, topic, c.retain)
+	ok := MayPublish(rules, topic, c.pub.retain)
 	if !ok && !c.warned { // once a connection: a device must not fill the log
 		c.warned = true
-		h.s.log.Warn("publication refused", keyUser, userOf(cl), "topic", fmt.Sprintf("%.80q", topic), "retain", c.retain)
+		h.s.log.Warn("publication refused", keyUser, userOf(cl), "topic", fmt.Sprintf("%.80q", topic), "retain", c.pub.retain)
 	}
 	return ok
 }
 
-// OnPublish shows an allowed message to those who asked, before it is acknowledged.
+// OnSessionEstablish gives the client its session, before the broker looks for one.
+func (h *hook) OnSessionEstablish(cl *mqtt.Client, pk packets.Packet) {
+	h.s.establish(cl, connOf(cl), pk.Connect.Clean)
+}
+
+// OnSessionEstablished sends what is queued, after the answer to the CONNECT.
+func (h *hook) OnSessionEstablished(cl *mqtt.Client, _ packets.Packet) {
+	c := connOf(cl)
+	c.session.begin(cl, c)
+}
+
+// OnPublish takes an allowed message over from the broker.
 func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
-	if !cl.Net.Inline {
-		h.s.show(userOf(cl), pk)
-	}
-	return pk, nil
+	h.s.publish(cl, connOf(cl), pk)
+	return pk, packets.ErrRejectPacket
 }
 
-// OnWill takes away the will of a user whose rules have changed since login.
-func (h *hook) OnWill(cl *mqtt.Client, will mqtt.Will) (mqtt.Will, error) {
-	if !MayPublish(h.s.users.rules(userOf(cl)), will.TopicName, will.Retain) {
-		return mqtt.Will{}, nil
+// OnSubscribe keeps the broker from sending what is retained, of which it drops all that
+// exceeds its queues.
+func (h *hook) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
+	c := connOf(cl)
+	c.asked = nil
+	filters := make(packets.Subscriptions, len(pk.Filters))
+	for i, sub := range pk.Filters {
+		_, existed := cl.State.Subscriptions.Get(sub.Filter)
+		never := sub.RetainHandling == 2 || sub.RetainHandling == 1 && existed
+		c.asked = append(c.asked, asking{sub: sub, retains: !never})
+		filters[i] = sub
+		filters[i].RetainHandling = 2
 	}
-	return will, nil
+	pk.Filters = filters
+	return pk
 }
 
-// OnWillSent shows a will as any other message.
-func (h *hook) OnWillSent(cl *mqtt.Client, pk packets.Packet) {
-	if pk.TopicName != "" {
-		h.s.show(userOf(cl), pk)
+// OnSubscribed notes which filters were granted.
+func (h *hook) OnSubscribed(cl *mqtt.Client, _ packets.Packet, codes []byte) {
+	c := connOf(cl)
+	for i := range c.asked {
+		c.asked[i].granted = codes[i] <= packets.CodeGrantedQos2.Code
 	}
 }
 
-// OnDisconnect notes that the broker itself has cleaned up after the client.
+// OnDisconnect sees a client off.
 func (h *hook) OnDisconnect(cl *mqtt.Client, err error, _ bool) {
-	connOf(cl).left = true
+	id := cl.ID
+	h.s.depart(cl, connOf(cl))
 	level := slog.LevelDebug
 	if errors.Is(err, errTooLarge) || errors.Is(err, errMalformed) {
 		level = slog.LevelWarn
@@ -138,19 +211,11 @@ func (h *hook) OnDisconnect(cl *mqtt.Client, err error, _ bool) {
 	if err == nil {
 		err = io.EOF
 	}
-	h.s.log.Log(context.Background(), level, "disconnected", keyUser, userOf(cl), keyClient, cl.ID, "why", err.Error())
+	h.s.log.Log(context.Background(), level, "disconnected", keyUser, userOf(cl), keyClient, id, "why", err.Error())
 }
 
-// OnClientExpired removes the subscriptions, which mochi-mqtt v2.7.9 leaves behind.
-func (h *hook) OnClientExpired(cl *mqtt.Client) {
-	h.s.mq.UnsubscribeClient(cl)
-	cl.ClearInflights()
-}
-
-// OnRetainMessage keeps a retained message beyond a restart, before it is acknowledged.
-func (h *hook) OnRetainMessage(_ *mqtt.Client, pk packets.Packet, _ int64) {
-	h.s.keepRetained(pk.TopicName)
-}
+// OnClientExpired ends a session.
+func (h *hook) OnClientExpired(cl *mqtt.Client) { h.s.expire(cl) }
 
 // OnRetainedExpired forgets a message whose own life has run out.
 func (h *hook) OnRetainedExpired(topic string) { h.s.keepRetained(topic) }

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,6 +29,7 @@ const (
 const (
 	sessionLife   = 24 * time.Hour   // how long a session that asks for it is kept while its client is away
 	sysInterval   = 60               // seconds between $SYS messages, which only the hub may read
+	ownPending    = 64               // messages on $SYS waiting for one client; all others take our way
 	closePatience = 10 * time.Second // how long Close waits for clients to go
 )
 
@@ -42,18 +42,21 @@ type Server struct {
 	users *Users
 	log   *slog.Logger
 	mq    *mqtt.Server
-	own   *mqtt.Client // publishes the wills that mochi does not
 	store *retained
 
 	plain, secure net.Listener // nil when not asked for
 
-	mu     sync.Mutex
-	closed bool
-	conns  map[*conn]struct{}
-	shows  []watch
-	faults []func(error)
-	logins chan struct{} // one place for each connection not yet logged in
-	fault  atomic.Bool   // the store could not write
+	life sync.Mutex // held while a session begins, changes hands or ends; before mu
+
+	mu       sync.Mutex
+	closed   bool
+	sessions map[string]*session // by client id
+	conns    map[*conn]struct{}
+	shows    []watch
+	faults   []func(error)
+	serving  sync.WaitGroup // connections being served
+	logins   chan struct{}  // one place for each connection not yet logged in
+	fault    atomic.Bool    // the store could not write
 }
 
 type watch struct {
@@ -72,10 +75,9 @@ func Start(cfg Config, users *Users, log *slog.Logger) (*Server, error) {
 	}
 	s := &Server{
 		cfg: cfg, users: users, log: log.With("component", "broker"),
-		conns: map[*conn]struct{}{}, logins: make(chan struct{}, cfg.MaxLogins),
+		conns: map[*conn]struct{}{}, sessions: map[string]*session{}, logins: make(chan struct{}, cfg.MaxLogins),
 	}
 	s.mq = mqtt.New(options(cfg))
-	s.own = s.mq.NewClient(nil, mqtt.LocalListener, "doorhub", true)
 	if err := s.mq.AddHook(&hook{s: s}, nil); err != nil {
 		return nil, fmt.Errorf("bus: %w", err)
 	}
@@ -103,6 +105,7 @@ func options(cfg Config) *mqtt.Options {
 	c.MaximumSessionExpiryInterval = uint32(sessionLife / time.Second)
 	c.MaximumClients = int64(cfg.MaxClients)
 	c.ReceiveMaximum = math.MaxUint16 // there are no more packet ids, so no burst is over it
+	c.MaximumClientWritesPending = ownPending
 	c.TopicAliasMaximum = 0
 	c.SharedSubAvailable = 0
 	c.MinimumProtocolVersion = 4
@@ -198,12 +201,14 @@ func (s *Server) admitConn(raw net.Conn, id string) {
 		return
 	}
 	s.conns[c] = struct{}{}
+	s.serving.Add(1)
 	s.mu.Unlock()
 	go s.serve(c, id)
 }
 
 // serve runs one connection to its end. Whatever happens costs that connection only.
 func (s *Server) serve(c *conn, id string) {
+	defer s.serving.Done()
 	defer s.forget(c)
 	defer func() {
 		if r := recover(); r != nil {
@@ -221,37 +226,16 @@ func (s *Server) serve(c *conn, id string) {
 
 // forget cleans up after a connection, also where the broker could not.
 func (s *Server) forget(c *conn) {
+	c.settled()
 	if c.client != nil && !c.left {
-		s.seeOff(c.client)
+		c.client.Stop(packets.ErrUnspecifiedError)
+		s.depart(c.client, c)
 	}
 	c.release()
 	_ = c.Close()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, c)
-}
-
-// seeOff does for a client what the broker does when it disconnects: its session ends, its will
-// is told.
-func (s *Server) seeOff(cl *mqtt.Client) {
-	cl.Stop(packets.ErrUnspecifiedError)
-	s.mq.UnsubscribeClient(cl)
-	cl.ClearInflights()
-	if now, ok := s.mq.Clients.Get(cl.ID); ok && now == cl {
-		s.mq.Clients.Delete(cl.ID)
-	}
-	will := cl.Properties.Will
-	if will.Flag == 0 || !MayPublish(s.users.rules(userOf(cl)), will.TopicName, will.Retain) {
-		return
-	}
-	pk := packets.Packet{
-		FixedHeader: packets.FixedHeader{Type: packets.Publish, Qos: will.Qos, Retain: will.Retain},
-		TopicName:   will.TopicName, Payload: will.Payload, PacketID: uint16(will.Qos),
-	}
-	if err := s.mq.InjectPacket(s.own, pk); err != nil {
-		s.log.Error("a will could not be told", keyUser, userOf(cl), "error", err)
-	}
-	s.show(userOf(cl), pk)
 }
 
 // Addr is the plaintext address in use; "" when there is none.
@@ -300,13 +284,8 @@ func (s *Server) OnFault(f func(error)) {
 	s.faults = append(s.faults, f)
 }
 
-// keepRetained writes what the broker now holds for topic. Raw input and the broker's own
-// figures are never kept.
-func (s *Server) keepRetained(topic string) {
-	if strings.HasPrefix(topic, "$") || Match("doorhub/in/#", topic) {
-		return
-	}
-	err := s.store.keep(topic, s.mq.Topics.Retained.Get)
+// judge tells of it when what must be kept can no longer be written, or can again.
+func (s *Server) judge(err error) {
 	if s.fault.Swap(err != nil) == (err != nil) {
 		return
 	}
@@ -318,20 +297,6 @@ func (s *Server) keepRetained(topic string) {
 	s.mu.Unlock()
 	for _, f := range faults {
 		f(err)
-	}
-}
-
-// Cut closes the connections of a user and drops its sessions. Revoking a user and rotating its token do it.
-func (s *Server) Cut(user string) {
-	for _, cl := range s.mq.Clients.GetAll() {
-		if userOf(cl) != user {
-			continue
-		}
-		s.log.Info("connection cut", keyUser, user, keyClient, cl.ID)
-		s.disconnect(cl, packets.ErrNotAuthorized)
-		s.mq.UnsubscribeClient(cl)
-		cl.ClearInflights()
-		s.mq.Clients.Delete(cl.ID)
 	}
 }
 
@@ -362,8 +327,16 @@ func (s *Server) Close() error {
 	for _, c := range rest {
 		_ = c.Close() // those that never logged in
 	}
+	s.mu.Lock()
+	for _, x := range s.sessions {
+		x.forgetWill()
+	}
+	s.mu.Unlock()
 	done := make(chan error, 1)
-	go func() { done <- s.mq.Close() }()
+	go func() {
+		s.serving.Wait()
+		done <- s.mq.Close()
+	}()
 	select {
 	case e := <-done:
 		return errors.Join(err, e)
