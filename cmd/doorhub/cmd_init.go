@@ -127,7 +127,7 @@ func (c initCmd) prepare(a *app) (Config, string, error) {
 
 func askFallback(a *app) string {
 	fmt.Fprintln(a.errOut, "When the camera is dark or broken, faces cannot be seen and pin+face opens to nobody.")
-	fmt.Fprint(a.errOut, "Which two other factors may open then? (as pin+card; empty for none) ")
+	fmt.Fprint(a.errOut, "Which two other factors may open then? (as pin+card, once cards can be enrolled; empty for none) ")
 	line, _ := bufio.NewReader(a.in).ReadString('\n')
 	return strings.TrimSpace(line)
 }
