@@ -158,6 +158,8 @@ func (p *peer) try(pk packets.Packet) error {
 		err = pk.PubrelEncode(&b)
 	case packets.Pubcomp:
 		err = pk.PubcompEncode(&b)
+	case packets.Unsubscribe:
+		err = pk.UnsubscribeEncode(&b)
 	case packets.Disconnect:
 		err = pk.DisconnectEncode(&b)
 	case packets.Subscribe:

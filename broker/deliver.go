@@ -29,8 +29,15 @@ type asking struct {
 // publish does with a user's allowed message all that is to be done, and then acknowledges it.
 func (s *Server) publish(cl *mqtt.Client, c *conn, pk packets.Packet) {
 	pk.FixedHeader.Qos, pk.PacketID = c.pub.qos, c.pub.id
-	if pk.FixedHeader.Qos < 2 || c.session.receive(c.pub.id) {
-		s.tell(c.session, pk)
+	isNew, record := true, uint64(0)
+	if c.pub.qos == 2 {
+		isNew, record = c.session.receive(c.pub.id)
+	}
+	if isNew {
+		record = max(record, s.tell(c.session, pk))
+	}
+	if c.pub.qos > 0 {
+		s.sessionLog.wait(record)
 	}
 	s.acknowledge(cl, c, 0)
 }
@@ -59,30 +66,31 @@ func (s *Server) refusePublish(cl *mqtt.Client, c *conn) {
 }
 
 // tell shows a message, keeps it when it is to be retained, and delivers it. from is the session
-// of its sender.
-func (s *Server) tell(from *session, pk packets.Packet) {
+// of its sender. It returns what to wait for before acknowledging the message.
+func (s *Server) tell(from *session, pk packets.Packet) (record uint64) {
 	s.show(from.user, pk)
 	if pk.FixedHeader.Retain {
 		s.mq.Topics.RetainMessage(pk.Copy(false))
 		atomic.StoreInt64(&s.mq.Info.Retained, int64(s.mq.Topics.Retained.Len()))
 		s.keepRetained(pk.TopicName)
 	}
-	s.deliver(from, pk)
+	return s.deliver(from, pk)
 }
 
 // deliver hands a message to everybody who has subscribed to it and may have it now.
-func (s *Server) deliver(from *session, pk packets.Packet) {
+func (s *Server) deliver(from *session, pk packets.Packet) (record uint64) {
 	shared := pk.Copy(false)
 	for id, sub := range s.mq.Topics.Subscribers(pk.TopicName).Subscriptions {
 		to := s.session(id)
 		if to == nil || sub.NoLocal && to == from || !s.mayRead(to, pk.TopicName) {
 			continue
 		}
-		s.hand(from, to, &outgoing{
+		record = max(record, s.hand(from, to, &outgoing{
 			pk: &shared, qos: min(pk.FixedHeader.Qos, sub.Qos), subs: identifiers(sub),
-			retain: pk.FixedHeader.Retain && sub.RetainAsPublished && to.version == 5,
-		})
+			retain: pk.FixedHeader.Retain && sub.RetainAsPublished, // never asked for by version 3.1.1
+		}))
 	}
+	return record
 }
 
 // mayRead goes by the rules of this moment, so that a revoked user gets nothing more.
@@ -93,10 +101,10 @@ func (s *Server) mayRead(to *session, topic string) bool {
 // hand gives a message to one client. A session whose queue is full ends: its client sees at
 // the next login that there is none, and asks again for what it missed. Leaving out messages
 // would tell it nothing.
-func (s *Server) hand(from, to *session, o *outgoing) {
+func (s *Server) hand(from, to *session, o *outgoing) (record uint64) {
 	if o.qos == 0 {
 		to.send(o)
-		return
+		return 0
 	}
 	full := false
 	if from == to { // which cannot make room while it waits for itself
@@ -106,9 +114,9 @@ func (s *Server) hand(from, to *session, o *outgoing) {
 	}
 	if full {
 		s.overflow(to)
-		return
+		return 0
 	}
-	to.enqueue(o)
+	return to.enqueue(o)
 }
 
 // overflow ends a session that has more queued than it may.
@@ -165,5 +173,5 @@ func (s *Server) keepRetained(topic string) {
 	if strings.HasPrefix(topic, "$") || Match("doorhub/in/#", topic) {
 		return
 	}
-	s.judge(s.store.keep(topic, s.mq.Topics.Retained.Get))
+	s.judge(&s.wrong.retained, s.store.keep(topic, s.mq.Topics.Retained.Get))
 }

@@ -26,7 +26,7 @@ func (*hook) Provides(b byte) bool {
 	switch b {
 	case mqtt.OnPacketRead, mqtt.OnPacketEncode, mqtt.OnPacketProcessed, mqtt.OnConnect, mqtt.OnConnectAuthenticate,
 		mqtt.OnSessionEstablish, mqtt.OnSessionEstablished, mqtt.OnACLCheck, mqtt.OnPublish, mqtt.OnSubscribe,
-		mqtt.OnSubscribed, mqtt.OnDisconnect, mqtt.OnClientExpired, mqtt.OnRetainedExpired:
+		mqtt.OnSubscribed, mqtt.OnUnsubscribed, mqtt.OnDisconnect, mqtt.OnClientExpired, mqtt.OnRetainedExpired:
 		return true
 	}
 	return false
@@ -59,7 +59,9 @@ func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet,
 			pk.FixedHeader.Qos, pk.PacketID = 0, 0
 		}
 	case packets.Puback, packets.Pubcomp, packets.Pubrec:
-		c.known = c.session.acked(pk.FixedHeader.Type, pk.PacketID, refused)
+		var record uint64
+		c.known, record = c.session.acked(pk.FixedHeader.Type, pk.PacketID, refused)
+		h.s.sessionLog.wait(record)
 	case packets.Pubrel:
 		c.known = c.session.release(pk.PacketID)
 	}
@@ -192,11 +194,24 @@ func (h *hook) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
 	return pk
 }
 
-// OnSubscribed notes which filters were granted.
+// OnSubscribed notes which filters were granted, before the client is told.
 func (h *hook) OnSubscribed(cl *mqtt.Client, _ packets.Packet, codes []byte) {
 	c := connOf(cl)
+	var granted []packets.Subscription
 	for i := range c.asked {
-		c.asked[i].granted = codes[i] <= packets.CodeGrantedQos2.Code
+		if codes[i] <= packets.CodeGrantedQos2.Code {
+			c.asked[i].granted = true
+			granted = append(granted, c.asked[i].sub)
+		}
+	}
+	h.s.sessionLog.wait(c.session.subscribed(granted))
+}
+
+// OnUnsubscribed notes what the client asked for, before it is told. What the broker does by
+// itself when a session ends is no matter.
+func (h *hook) OnUnsubscribed(cl *mqtt.Client, pk packets.Packet) {
+	if c := connOf(cl); c != nil && pk.PacketID > 0 {
+		h.s.sessionLog.wait(c.session.unsubscribed(pk.Filters))
 	}
 }
 

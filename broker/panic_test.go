@@ -57,8 +57,12 @@ func TestPanicCostsOneConnection(t *testing.T) {
 const bareEnv = "DOORHUB_TEST_BARE_BROKER"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(bareEnv) != "" {
+	switch {
+	case os.Getenv(bareEnv) != "":
 		bareBroker()
+		return
+	case os.Getenv(killEnv) != "":
+		killedBroker(os.Getenv(killEnv))
 		return
 	}
 	os.Exit(m.Run())

@@ -12,7 +12,6 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
@@ -38,11 +37,12 @@ var ErrClosed = errors.New("the broker is closed")
 
 // Server is the embedded broker.
 type Server struct {
-	cfg   Config
-	users *Users
-	log   *slog.Logger
-	mq    *mqtt.Server
-	store *retained
+	cfg        Config
+	users      *Users
+	log        *slog.Logger
+	mq         *mqtt.Server
+	store      *retained
+	sessionLog *sessionLog
 
 	plain, secure net.Listener // nil when not asked for
 
@@ -56,8 +56,11 @@ type Server struct {
 	faults   []func(error)
 	serving  sync.WaitGroup // connections being served
 	logins   chan struct{}  // one place for each connection not yet logged in
-	fault    atomic.Bool    // the store could not write
+	wrong    wrongs
 }
+
+// wrongs are the stores that could not write.
+type wrongs struct{ retained, sessions error }
 
 type watch struct {
 	filter string
@@ -65,7 +68,7 @@ type watch struct {
 }
 
 // Start runs the embedded broker until Close. cfg.Dir must name the folder in which to keep
-// retained messages. Each user's rights are those of its role.
+// retained messages and the sessions of clients that are away. Each user's rights are those of its role.
 func Start(cfg Config, users *Users, log *slog.Logger) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("bus: %w", err)
@@ -84,11 +87,14 @@ func Start(cfg Config, users *Users, log *slog.Logger) (*Server, error) {
 	if err := s.restore(); err != nil {
 		return nil, fmt.Errorf("bus: %w", err)
 	}
+	if err := s.restoreSessions(); err != nil {
+		return nil, fmt.Errorf("bus: %w", err)
+	}
 	if err := s.listen(); err != nil {
-		return nil, errors.Join(fmt.Errorf("bus: %w", err), s.closeListeners())
+		return nil, errors.Join(fmt.Errorf("bus: %w", err), s.closeListeners(), s.sessionLog.close())
 	}
 	if err := s.mq.Serve(); err != nil {
-		return nil, errors.Join(fmt.Errorf("bus: %w", err), s.closeListeners())
+		return nil, errors.Join(fmt.Errorf("bus: %w", err), s.closeListeners(), s.sessionLog.close())
 	}
 	users.watch(s.Cut)
 	s.accept(s.plain, "plain")
@@ -276,8 +282,9 @@ func (s *Server) show(user string, pk packets.Packet) {
 	}
 }
 
-// OnFault has f called when retained messages can no longer be written, and with nil when they
-// can again. f must only enqueue.
+// OnFault has f called when retained or queued messages can no longer be written, and with nil
+// when they can again. Until then they are acknowledged all the same: a full disk must not stop
+// the house. f must only enqueue.
 func (s *Server) OnFault(f func(error)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -285,18 +292,21 @@ func (s *Server) OnFault(f func(error)) {
 }
 
 // judge tells of it when what must be kept can no longer be written, or can again.
-func (s *Server) judge(err error) {
-	if s.fault.Swap(err != nil) == (err != nil) {
-		return
-	}
-	if err != nil {
-		s.log.Error("retained messages cannot be written: free or repair the disk", "error", err)
-	}
+func (s *Server) judge(part *error, err error) {
 	s.mu.Lock()
+	before := errors.Join(s.wrong.retained, s.wrong.sessions)
+	*part = err
+	now := errors.Join(s.wrong.retained, s.wrong.sessions)
 	faults := s.faults
 	s.mu.Unlock()
+	if (before != nil) == (now != nil) {
+		return
+	}
+	if now != nil {
+		s.log.Error("messages cannot be kept: free or repair the disk", "error", now)
+	}
 	for _, f := range faults {
-		f(err)
+		f(now)
 	}
 }
 
@@ -335,7 +345,7 @@ func (s *Server) Close() error {
 	done := make(chan error, 1)
 	go func() {
 		s.serving.Wait()
-		done <- s.mq.Close()
+		done <- errors.Join(s.mq.Close(), s.sessionLog.close())
 	}()
 	select {
 	case e := <-done:

@@ -28,9 +28,12 @@ const (
 type session struct {
 	id, user string
 	version  byte
-	keep     bool // while the client is away
+	log      *sessionLog
 
 	mu     sync.Mutex
+	keep   bool   // while the client is away, and in the log
+	life   uint32 // seconds, by version 5
+	subs   map[string]packets.Subscription
 	conn   *conn        // nil while the client is away
 	cl     *mqtt.Client // nil until the client has been told that it is in
 	queue  *list.List   // of *outgoing
@@ -58,8 +61,8 @@ type outgoing struct {
 	released bool  // QoS 2: the client has it, only the exchange is to be ended
 }
 
-func newSession(id, user string) *session {
-	return &session{id: id, user: user, queue: list.New(), byID: map[uint16]*list.Element{}, got: map[uint16]struct{}{}}
+func newSession(id, user string, log *sessionLog) *session {
+	return &session{id: id, user: user, log: log, subs: map[string]packets.Subscription{}, queue: list.New(), byID: map[uint16]*list.Element{}, got: map[uint16]struct{}{}}
 }
 
 func (o *outgoing) size() int { return len(o.pk.TopicName) + len(o.pk.Payload) + queuedCost }
@@ -147,23 +150,28 @@ func (x *session) send(o *outgoing) {
 	}
 }
 
-// enqueue takes a message for the client and reports whether it did: not when the client is
-// away for good.
-func (x *session) enqueue(o *outgoing) bool {
+// enqueue takes a message for the client, unless that is away for good, and returns what to
+// wait for before anybody is told that it is safe.
+func (x *session) enqueue(o *outgoing) (record uint64) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.conn == nil && !x.keep || x.queue.Len() >= maxQueued {
-		return false
+		return 0
 	}
 	o.id = x.nextID()
+	record = x.note(o.note())
+	x.push(o)
+	x.pump()
+	return record
+}
+
+func (x *session) push(o *outgoing) {
 	e := x.queue.PushBack(o)
 	x.byID[o.id] = e
 	x.bytes += o.size()
 	if x.unsent == nil {
 		x.unsent = e
 	}
-	x.pump()
-	return true
 }
 
 // nextID returns a packet id that is not in use. There is one, by maxQueued.
@@ -198,6 +206,7 @@ func (x *session) pump() {
 func (x *session) remove(e *list.Element) {
 	o := x.queue.Remove(e).(*outgoing)
 	delete(x.byID, o.id)
+	x.note(note{Kind: noteDone, PID: o.id})
 	if o.sent {
 		x.flying--
 	}
@@ -214,13 +223,13 @@ func (x *session) makeRoom() {
 }
 
 // acked deals with a client's answer to a message sent to it, and reports whether there is one
-// of this packet id that it can be an answer to.
-func (x *session) acked(kind byte, id uint16, refused bool) bool {
+// of this packet id that it can be an answer to, and what to wait for before going on.
+func (x *session) acked(kind byte, id uint16, refused bool) (known bool, record uint64) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	e := x.byID[id]
 	if e == nil || !e.Value.(*outgoing).sent {
-		return false
+		return false, 0
 	}
 	o := e.Value.(*outgoing)
 	switch {
@@ -231,19 +240,23 @@ func (x *session) acked(kind byte, id uint16, refused bool) bool {
 		x.pump()
 	case kind == packets.Pubrec && o.qos == 2:
 		o.released = true
+		return true, x.note(note{Kind: noteRel, PID: id})
 	default:
-		return false
+		return false, 0
 	}
-	return true
+	return true, 0
 }
 
-// receive notes a QoS 2 message of the client and reports whether it is a new one.
-func (x *session) receive(id uint16) bool {
+// receive notes a QoS 2 message of the client and reports whether it is a new one, and what to
+// wait for before acknowledging it.
+func (x *session) receive(id uint16) (isNew bool, record uint64) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	_, had := x.got[id]
+	if _, had := x.got[id]; had {
+		return false, 0
+	}
 	x.got[id] = struct{}{}
-	return !had
+	return true, x.note(note{Kind: noteGot, PID: id})
 }
 
 // release forgets a QoS 2 message of the client and reports whether there was one.
@@ -252,6 +265,9 @@ func (x *session) release(id uint16) bool {
 	defer x.mu.Unlock()
 	_, had := x.got[id]
 	delete(x.got, id)
+	if had {
+		x.note(note{Kind: noteFree, PID: id})
+	}
 	return had
 }
 

@@ -40,10 +40,10 @@ func (s *Server) establish(cl *mqtt.Client, c *conn, clean bool) {
 		x = nil
 	}
 	if x == nil {
-		x = newSession(cl.ID, userOf(cl))
+		x = newSession(cl.ID, userOf(cl), s.sessionLog)
 		s.setSession(cl.ID, x)
 	}
-	x.version, x.keep = cl.Properties.ProtocolVersion, !expires(cl)
+	x.persist(life(cl))
 	c.session = x
 	x.attach(c)
 }
@@ -58,6 +58,12 @@ func expires(cl *mqtt.Client) bool {
 	return transient(cl) || cl.Properties.ProtocolVersion == 5 && cl.Properties.Props.SessionExpiryInterval == 0
 }
 
+// life returns by what version of MQTT a client speaks, whether its session is kept when it
+// goes, and for how many seconds (version 5).
+func life(cl *mqtt.Client) (version byte, keep bool, seconds uint32) {
+	return cl.Properties.ProtocolVersion, !expires(cl), min(cl.Properties.Props.SessionExpiryInterval, uint32(sessionLife/time.Second))
+}
+
 // depart sees a client off: its session ends or waits, its will is told.
 func (s *Server) depart(cl *mqtt.Client, c *conn) {
 	c.settled()
@@ -67,10 +73,14 @@ func (s *Server) depart(cl *mqtt.Client, c *conn) {
 	}
 	s.life.Lock()
 	x := c.session
-	over := x.detach(c) && expires(cl)
-	if over {
+	was := x.detach(c)
+	over := was && expires(cl)
+	switch {
+	case over:
 		s.forgetClient(cl)
 		s.drop(x)
+	case was:
+		x.persist(life(cl)) // which the goodbye may have changed
 	}
 	if now, ok := s.mq.Clients.Get(cl.ID); !ok || now != cl {
 		cl.ID = "" // the broker deletes by it, and it may be another's by now
@@ -101,6 +111,7 @@ func (s *Server) drop(x *session) {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	x.note(note{Kind: noteEnd})
 	x.conn, x.cl, x.keep = nil, nil, false
 	x.makeRoom()
 }

@@ -1,0 +1,385 @@
+package broker
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	mqtt "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/packets"
+)
+
+// killEnv has the test binary run a broker on the folder that it names, until it is killed.
+const killEnv = "DOORHUB_TEST_KILLED_BROKER"
+
+func killedBroker(dir string) {
+	cfg := Defaults()
+	cfg.Listen, cfg.Dir = "127.0.0.1:0", dir
+	users, err := OpenUsers(filepath.Join(dir, "users.json"))
+	if err != nil {
+		os.Exit(3)
+	}
+	s, err := Start(cfg, users, slog.New(slog.NewTextHandler(os.Stderr, nil)))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(4)
+	}
+	fmt.Println(s.Addr())
+	_, _ = os.Stdin.Read(make([]byte, 1))
+}
+
+// kills is how often the broker is killed.
+func kills(t *testing.T) int {
+	if n, err := strconv.Atoi(os.Getenv("DOORHUB_KILLS")); err == nil {
+		return n
+	}
+	if os.Getenv("DOORHUB_SOAK") != "" {
+		return 100
+	}
+	t.Log("5 kills; DOORHUB_KILLS or DOORHUB_SOAK make it more")
+	return 5
+}
+
+// victim is a broker in a process of its own.
+type victim struct {
+	cmd  *exec.Cmd
+	addr string
+}
+
+func startVictim(t *testing.T, dir string) *victim {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	cmd.Env = append(os.Environ(), killEnv+"="+dir)
+	cmd.Stderr = t.Output()
+	in, err := cmd.StdinPipe()
+	must(t, err)
+	t.Cleanup(func() { _ = in.Close() })
+	out, err := cmd.StdoutPipe()
+	must(t, err)
+	must(t, cmd.Start())
+	line, err := bufio.NewReader(out).ReadString('\n')
+	must(t, err)
+	return &victim{cmd, strings.TrimSpace(line)}
+}
+
+func (v *victim) in(t *testing.T, l login) (*peer, bool) {
+	t.Helper()
+	c, err := net.Dial("tcp", v.addr)
+	must(t, err)
+	p, ack := login2(t, c, l)
+	if ack.ReasonCode != 0 {
+		t.Fatalf("%s refused with %#x", l.user, ack.ReasonCode)
+	}
+	return p, ack.SessionPresent
+}
+
+// acked is what one publisher had acknowledged, by topic: the last number.
+type acked struct {
+	mu   sync.Mutex
+	last map[string]int
+}
+
+func (a *acked) note(topic string, n int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.last[topic] = n
+}
+
+// load publishes ever higher numbers, a retained one and one that is not in turns, until the
+// broker is gone.
+func load(p *peer, name string, from int, a *acked) {
+	for n := from; ; n++ {
+		for i, topic := range []string{"doorhub/sensor/" + name + "/event", "doorhub/sensor/" + name + "/state"} {
+			pk := publication(topic, strconv.Itoa(n), 1, i == 1)
+			if err := p.try(pk); err != nil {
+				return
+			}
+			if _, err := p.read(); err != nil {
+				return
+			}
+			a.note(topic, n)
+		}
+	}
+}
+
+// What has been acknowledged for a session that is kept, or as retained, survives kill -9.
+func TestKilledBrokerLosesNothingAcknowledged(t *testing.T) {
+	dir := t.TempDir()
+	users, err := OpenUsers(filepath.Join(dir, "users.json"))
+	must(t, err)
+	hub, err := users.Add("hub", RoleHub)
+	must(t, err)
+	viewer, err := users.Add("viewer", RoleViewer)
+	must(t, err)
+	kept := login{user: "viewer", token: viewer, id: "kept", keep: true}
+	a := &acked{last: map[string]int{}}
+	seen := map[string]int{} // by the kept session: the highest number
+	for round := range kills(t) {
+		v := startVictim(t, dir)
+		p, present := v.in(t, kept)
+		if present != (round > 0) {
+			t.Fatalf("kill %d: session present %t", round, present)
+		}
+		if round == 0 {
+			p.subscribe("doorhub/sensor/+/event", 1)
+		}
+		p.takeQueued(seen)
+		checkKept(t, v, login{user: "viewer", token: viewer, id: "now"}, a, seen)
+		if round%2 == 0 { // it is away in every second round
+			must(t, p.Close())
+		}
+		var all sync.WaitGroup
+		for i := range 4 {
+			from, _ := v.in(t, login{user: "hub", token: hub, id: strconv.Itoa(i)})
+			all.Go(func() { load(from, "p"+strconv.Itoa(i), (round+1)*1_000_000, a) })
+		}
+		<-time.After(20*time.Millisecond + time.Duration(rand.IntN(150))*time.Millisecond)
+		must(t, v.cmd.Process.Kill())
+		_ = v.cmd.Wait() // killed
+		all.Wait()
+	}
+	v := startVictim(t, dir)
+	p, _ := v.in(t, kept)
+	p.takeQueued(seen)
+	checkKept(t, v, login{user: "viewer", token: viewer, id: "now"}, a, seen)
+	t.Logf("%d topics, the last %v", len(seen), seen)
+}
+
+// takeQueued reads and acknowledges what a kept session has been sent. Numbers of a topic rise,
+// but for those sent again.
+func (p *peer) takeQueued(seen map[string]int) {
+	p.t.Helper()
+	p.ping() // the queue's first part is here; each acknowledgement may bring more
+	for len(p.held) > 0 {
+		pk := p.next(packets.Publish)
+		n, err := strconv.Atoi(string(pk.Payload))
+		must(p.t, err)
+		if last := seen[pk.TopicName]; n > last+1 && n%1_000_000 > 0 {
+			p.t.Errorf("%s: %d follows %d", pk.TopicName, n, last)
+		}
+		seen[pk.TopicName] = max(n, seen[pk.TopicName])
+		p.send(answer(packets.Puback, pk.PacketID, 0))
+		if len(p.held) == 0 {
+			p.ping()
+		}
+	}
+}
+
+// checkKept compares what was acknowledged with what has been received and is retained.
+func checkKept(t *testing.T, v *victim, l login, a *acked, seen map[string]int) {
+	t.Helper()
+	p, _ := v.in(t, l)
+	p.subscribe("doorhub/sensor/+/state", 0)
+	p.ping()
+	for _, pk := range p.held {
+		n, err := strconv.Atoi(string(pk.Payload))
+		must(t, err)
+		seen[pk.TopicName] = n
+	}
+	for topic, n := range a.last {
+		if seen[topic] < n {
+			t.Errorf("%s: %d was acknowledged, %d is the last that is left", topic, n, seen[topic])
+		}
+	}
+}
+
+// slowStore is a storage hook that has not stored anything yet.
+type slowStore struct {
+	mqtt.HookBase
+	asked, free chan struct{}
+}
+
+func (*slowStore) ID() string           { return "store" }
+func (*slowStore) Provides(b byte) bool { return b == mqtt.OnQosPublish }
+func (s *slowStore) OnQosPublish(_ *mqtt.Client, pk packets.Packet, _ int64, _ int) {
+	if pk.FixedHeader.Type == packets.Publish {
+		s.asked <- struct{}{}
+		<-s.free
+	}
+}
+
+// A bare broker acknowledges a message before it gives it to the storage hook.
+func TestBareMochiAcknowledgesBeforeItStores(t *testing.T) {
+	b := startBare(t)
+	store := &slowStore{asked: make(chan struct{}, 1), free: make(chan struct{})}
+	defer close(store.free)
+	must(t, b.AddHook(store, nil))
+	p := b.in(t, login{id: "kept", keep: true})
+	p.subscribe("t", 1)
+	must(t, p.Close())
+	b.in(t, login{id: "p"}).publish("t", "x", false) // has the answer
+	take(t, store.asked)
+}
+
+// sessionFiles returns what the log holds, and the content of its files.
+func sessionFiles(t *testing.T, h *house) (content string, n int) {
+	t.Helper()
+	names, err := logFiles(filepath.Join(h.cfg.Dir, "sessions"))
+	must(t, err)
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		must(t, err)
+		content += name + "\n" + string(text)
+	}
+	must(t, readLog(filepath.Join(h.cfg.Dir, "sessions"), func(note) { n++ }))
+	return content, n
+}
+
+func TestNothingIsWrittenWhileNothingHappens(t *testing.T) {
+	h := start(t)
+	l := h.as("homeassistant")
+	l.keep = true
+	h.in(t, l).subscribe("doorhub/alarm/state", 1)
+	before, n := sessionFiles(t, h)
+	if n == 0 {
+		t.Error("the session is not in the log")
+	}
+	h.in(t, h.as("viewer")).subscribe("$SYS/#", 0)
+	h.in(t, l).ping()                                                           // a reconnect
+	h.in(t, h.as("sensor")).publish("doorhub/in/sensor/contact", "open", false) // for no kept session
+	if after, _ := sessionFiles(t, h); after != before {
+		t.Errorf("written: %q", strings.TrimPrefix(after, before))
+	}
+}
+
+func TestLogIsTidied(t *testing.T) {
+	h := start(t)
+	l := h.as("homeassistant")
+	l.keep = true
+	p := h.in(t, l)
+	p.subscribe("doorhub/alarm/state", 1)
+	hub := h.in(t, h.as("hub"))
+	for range 40 {
+		hub.publish("doorhub/alarm/state", strings.Repeat("x", 100<<10), false)
+		p.send(answer(packets.Puback, p.next(packets.Publish).PacketID, 0))
+	}
+	hub.publish("doorhub/alarm/state", "last", false)
+	p.ping()
+	must(t, h.Close())
+	content, _ := sessionFiles(t, h)
+	if len(content) > 2*tidyAt {
+		t.Errorf("the log holds %d bytes", len(content))
+	}
+	h.restart(t)
+	p, ack := h.connect(t, l)
+	if pk := p.next(packets.Publish); !ack.SessionPresent || string(pk.Payload) != "last" {
+		t.Errorf("session present %t, message %.10q", ack.SessionPresent, pk.Payload)
+	}
+}
+
+func TestSessionSurvivesRestart(t *testing.T) {
+	h := start(t)
+	l := h.as("viewer")
+	l.keep, l.version = true, 5
+	l.change = func(pk *packets.Packet) {
+		pk.Properties.SessionExpiryInterval, pk.Properties.SessionExpiryIntervalFlag = 3600, true
+	}
+	p := h.in(t, l)
+	p.subscribe("doorhub/alarm/state", 2)
+	p.subscribe("doorhub/house/#", 1)
+	p.send(packets.Packet{
+		FixedHeader: packets.FixedHeader{Type: packets.Unsubscribe, Qos: 1}, PacketID: 7,
+		Filters: packets.Subscriptions{{Filter: "doorhub/house/#"}},
+	})
+	p.next(packets.Unsuback)
+	five := h.as("hub")
+	five.version = 5
+	hub := h.in(t, five)
+	pk := publication("doorhub/alarm/state", "armed_away", 2, false)
+	pk.Properties.ContentType = "text/plain"
+	hub.send(pk)
+	hub.next(packets.Pubrec)
+	hub.send(answer(packets.Pubrel, 1, 0))
+	hub.publish("doorhub/house/event", "x", false)
+	first := p.next(packets.Publish)
+	p.send(answer(packets.Pubrec, first.PacketID, 0))
+	p.next(packets.Pubrel)
+	hub.publish("doorhub/alarm/state", "pending", false)
+	for range 2 {
+		must(t, h.Close())
+		h.restart(t)
+		p, ack := h.connect(t, l)
+		if pk := p.next(packets.Pubrel); !ack.SessionPresent || pk.PacketID != first.PacketID {
+			t.Errorf("session present %t, PUBREL %d", ack.SessionPresent, pk.PacketID)
+		}
+		if pk := p.next(packets.Publish); string(pk.Payload) != "pending" || pk.PacketID == first.PacketID {
+			t.Errorf("message %d: %q", pk.PacketID, pk.Payload)
+		}
+	}
+}
+
+func TestRevokedUsersSessionIsNotRestored(t *testing.T) {
+	h := start(t)
+	l := h.as("viewer")
+	l.keep = true
+	h.in(t, l).subscribe("doorhub/alarm/state", 1)
+	must(t, h.Close())
+	must(t, h.users.Revoke("viewer"))
+	h.restart(t)
+	if h.session("viewer/viewer1") != nil || len(h.mq.Topics.Subscribers("doorhub/alarm/state").Subscriptions) != 0 {
+		t.Error("the session is back")
+	}
+}
+
+func TestUnwritableLogIsTold(t *testing.T) {
+	h := start(t)
+	told := make(chan error, 10)
+	h.OnFault(func(err error) { told <- err })
+	l := h.as("homeassistant")
+	l.keep = true
+	p := h.in(t, l)
+	p.subscribe("doorhub/alarm/state", 1)
+	must(t, h.sessionLog.f.Close()) // as good as a disk that fails
+	hub := h.in(t, h.as("hub"))
+	hub.publish("doorhub/alarm/state", "1", false)
+	if err := take(t, told); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("told: %v", err)
+	}
+	h.sessionLog.mu.Lock()
+	h.sessionLog.try = time.Time{} // the pause is over
+	h.sessionLog.mu.Unlock()
+	hub.publish("doorhub/alarm/state", "2", false)
+	if err := take(t, told); err != nil {
+		t.Errorf("after the repair: %v", err)
+	}
+	must(t, h.Close())
+	h.restart(t)
+	p = h.in(t, l)
+	for _, want := range []string{"1", "2"} {
+		if pk := p.next(packets.Publish); string(pk.Payload) != want {
+			t.Errorf("message %q, want %q", pk.Payload, want)
+		}
+	}
+}
+
+// A log cut off anywhere, or with a byte changed, costs what follows, never the start.
+func TestDamagedLog(t *testing.T) {
+	var whole []byte
+	for i := range 5 {
+		whole = append(whole, encodeNote(note{Kind: noteMsg, ID: "a/b", PID: uint16(i + 1), Message: &logEntry{Topic: "t"}, payload: []byte("x\ny")})...)
+	}
+	for cut := range whole {
+		n := 0
+		if err := readNotes(whole[:cut], func(note) { n++ }); err != nil || n != cut/(len(whole)/5) {
+			t.Fatalf("cut at %d: %d records, %v", cut, n, err)
+		}
+		bad := append([]byte(nil), whole...)
+		bad[cut] ^= 0x10
+		n = 0
+		_ = readNotes(bad, func(note) { n++ })
+		if n != cut/(len(whole)/5) {
+			t.Fatalf("byte %d changed: %d records", cut, n)
+		}
+	}
+}
