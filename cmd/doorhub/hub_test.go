@@ -164,10 +164,19 @@ func wantWhole(tb testing.TB, cfg Config) []door.Record {
 func TestSendAfterStop(t *testing.T) {
 	h := startTestHub(t)
 	h.stop()
-	for range 2 * cap(h.inputs) {
-		h.send(door.REX{Door: "front"})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range 2 * cap(h.inputs) {
+			h.send(door.REX{Door: "front"})
+		}
+		h.send(door.Claim{Door: "front", Side: door.Entry, Reader: "keypad", Factor: door.PIN, Person: h.ann})
+	}()
+	select {
+	case <-done:
+	case <-soon(t).Done():
+		t.Fatal("somebody waits for a house that is gone")
 	}
-	h.enters(annPIN)
 	if err := h.close(); err != nil {
 		t.Errorf("a second close: %v", err)
 	}

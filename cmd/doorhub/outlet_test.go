@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/doorhub/doorhub/broker"
+	"github.com/doorhub/doorhub/discovery"
 	"github.com/doorhub/doorhub/door"
 )
 
@@ -157,6 +159,22 @@ func TestBusForgetsTheErased(t *testing.T) {
 		if strings.Contains(m.payload, "Ann") {
 			t.Errorf("the bus still says %v", m)
 		}
+	}
+}
+
+// What was shown just before the stop is told.
+func TestOutletLastWords(t *testing.T) {
+	h := startTestHub(t)
+	said := newFlow[string]()
+	must(t, h.server.OnPublish("doorhub/door/back/prompt", func(_ string, m broker.Message) { said.add(string(m.Payload)) }))
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	for _, say := range []door.Saying{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p"} {
+		o := h.newOutlet("last words", h.bus.client)
+		o.show(discovery.Prompt(door.Prompt{Door: "back", Say: say}))
+		<-o.wake
+		o.run(stopped)
+		said.next(t, string(say), func(s string) bool { return s == string(say) })
 	}
 }
 
