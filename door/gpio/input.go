@@ -10,8 +10,8 @@ import (
 	"github.com/warthog618/go-gpiocdev"
 )
 
-// pending is how many edges wait for a slow watcher. A key bounces tens of times; hundreds
-// come only from a floating line.
+// pending is how many edges wait for a slow watcher: far more than the few tens we assume a key
+// to bounce, so that only a floating line runs over.
 const pending = 1024
 
 // Input is a line that is read and watched. Its methods may be called by several goroutines.
