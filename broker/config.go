@@ -42,6 +42,7 @@ type Config struct {
 	WriteTimeout   time.Duration `yaml:"write_timeout"`    // embedded: one write to a device that does not read; then it is cut
 
 	MaxQueue int `yaml:"-"` // embedded: bytes waiting to be sent to one client
+	UserRate int `yaml:"-"` // embedded: packets a second from one user, ten times as many at once; 0: any number; the hub may send as many as it likes
 
 	Dir string `yaml:"-"` // where the embedded broker keeps its retained messages: the data folder
 }
@@ -57,6 +58,7 @@ func Defaults() Config {
 		MaxClients:     1000,
 		MaxLogins:      256,
 		MaxQueue:       4 << 20,
+		UserRate:       300,
 		LoginTimeout:   5 * time.Second,
 		WriteTimeout:   2 * time.Second,
 	}
@@ -81,6 +83,7 @@ func (c Config) validEmbedded() error {
 		within("max_login_packet", c.MaxLoginPacket, 256, 256<<10),
 		within("max_clients", c.MaxClients, 1, 100_000),
 		within("max_logins", c.MaxLogins, 1, 10_000),
+		within("user_rate", c.UserRate, 0, 1_000_000),
 		within("max_queue", c.MaxQueue, 64<<10, 256<<20),
 		withinTime("login_timeout", c.LoginTimeout, time.Second, time.Minute),
 		withinTime("write_timeout", c.WriteTimeout, 100*time.Millisecond, time.Minute)}

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"bufio"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -21,6 +22,9 @@ var (
 
 // Packet types (MQTT 5.0, 2.1.2) and the longest fixed header.
 const (
+	typePuback     = 4
+	typePubrel     = 6
+	typePubcomp    = 7
 	typeSubscribe  = 8
 	maxFixedHeader = 5
 )
@@ -33,7 +37,8 @@ const (
 type conn struct {
 	net.Conn
 	out     *outbox
-	release func() // gives back the place among those not logged in; called once
+	release func()                                   // gives back the place among those not logged in; called once
+	slow    func(c *conn, kind byte, size int) error // waits as long as a packet must; nil: none must
 
 	// reading
 	in      *bufio.Reader
@@ -41,16 +46,18 @@ type conn struct {
 	body    int    // bytes of the present packet after head, yet to be handed over
 	limit   int    // bytes in one packet
 	v5      bool
-	client  *mqtt.Client // nil until logged in
-	left    bool         // the broker has seen the client off
-	will    mqtt.Will    // told when the client is gone without goodbye; ours, not the broker's
-	session *session     // from the login on
-	settled func()       // ends the time in which the session may not change hands
-	pub     publishing   // the PUBLISH being handled
-	asked   []asking     // the filters of the SUBSCRIBE being handled
-	known   bool         // the packet id of the QoS 2 answer being handled
-	window  int          // messages that the client takes without acknowledging one
-	warned  bool         // a refused publication has been logged
+	client  *mqtt.Client      // nil until logged in
+	left    bool              // the broker has seen the client off
+	will    mqtt.Will         // told when the client is gone without goodbye; ours, not the broker's
+	session *session          // from the login on
+	limiter *limiter          // of the user; nil: none
+	token   [sha256.Size]byte // the hash of what it logged in with
+	settled func()            // ends the time in which the session may not change hands
+	pub     publishing        // the PUBLISH being handled
+	asked   []asking          // the filters of the SUBSCRIBE being handled
+	known   bool              // the packet id of the QoS 2 answer being handled
+	window  int               // messages that the client takes without acknowledging one
+	warned  bool              // a refused publication has been logged
 }
 
 func newConn(c net.Conn, cfg Config, release func()) *conn {
@@ -98,6 +105,11 @@ func (c *conn) next() error {
 	}
 	if len(head)+length > c.limit {
 		return fmt.Errorf("%w: %d bytes, %d allowed", errTooLarge, len(head)+length, c.limit)
+	}
+	if c.slow != nil {
+		if err := c.slow(c, head[0]>>4, len(head)+length); err != nil {
+			return err
+		}
 	}
 	c.head, c.body = head, length
 	if head[0]>>4 != typeSubscribe {

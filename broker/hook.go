@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -110,9 +111,10 @@ func (h *hook) OnPacketProcessed(cl *mqtt.Client, pk packets.Packet, err error) 
 // is put under the user's name, so that nobody takes over the session of another.
 func (h *hook) OnConnect(cl *mqtt.Client, pk packets.Packet) error {
 	name := string(pk.Connect.Username)
-	role, ok := h.s.users.Check(name, string(pk.Connect.Password))
-	if !ok {
-		return h.refuse(cl, packets.ErrBadUsernameOrPassword, "no such user and token")
+	c := connOf(cl)
+	role, err := h.s.login(c, name, string(pk.Connect.Password))
+	if err != nil {
+		return h.refuse(cl, packets.ErrBadUsernameOrPassword, err.Error())
 	}
 	if pk.Connect.WillFlag && !MayPublish(h.s.users.rules(name), pk.Connect.WillTopic, pk.Connect.WillRetain) {
 		return h.refuse(cl, packets.ErrNotAuthorized, fmt.Sprintf("may not have a will on %.80q (retained: %t)", pk.Connect.WillTopic, pk.Connect.WillRetain))
@@ -122,11 +124,35 @@ func (h *hook) OnConnect(cl *mqtt.Client, pk packets.Packet) error {
 	if role == RoleHub {
 		limit = h.s.cfg.MaxHubPacket
 	}
-	c := connOf(cl)
+	c.limiter = h.s.limiterOf(name, role)
 	c.will, cl.Properties.Will = cl.Properties.Will, mqtt.Will{}
 	c.admit(cl, pk.ProtocolVersion == 5, limit)
 	h.s.log.Debug("connected", keyUser, name, keyClient, cl.ID, keyRemote, cl.Net.Remote)
 	return nil
+}
+
+// login checks a user's token, unless there were too many wrong ones.
+func (s *Server) login(c *conn, name, token string) (Role, error) {
+	from := address(c.RemoteAddr())
+	if !s.throttle.allowed(from, name) {
+		return "", errors.New("too many wrong logins of this address or user; wait some minutes")
+	}
+	c.token = sha256.Sum256([]byte(token))
+	role, ok := s.users.Check(name, token)
+	if !ok {
+		known := ""
+		if s.users.rules(name) != nil {
+			known = name
+		}
+		if err := s.throttle.wrong(from, known); err != nil {
+			s.log.Error("cannot write", "error", err)
+		}
+		return "", errors.New("no such user and token")
+	}
+	if err := s.throttle.right(from, name); err != nil {
+		s.log.Error("cannot write", "error", err)
+	}
+	return role, nil
 }
 
 func (h *hook) refuse(cl *mqtt.Client, code packets.Code, why string) error {

@@ -32,12 +32,13 @@ type outbox struct {
 	waiting [][]byte
 	bytes   int // of waiting, and of what is being written
 	writing bool
-	err     error // why nothing more is taken
+	err     error         // why nothing more is taken
+	done    chan struct{} // closed with err
 	closeBy time.Time
 }
 
 func newOutbox(raw net.Conn, timeout time.Duration, limit int) *outbox {
-	o := &outbox{raw: raw, timeout: timeout, limit: limit}
+	o := &outbox{raw: raw, timeout: timeout, limit: limit, done: make(chan struct{})}
 	o.change.L = &o.mu
 	return o
 }
@@ -142,6 +143,7 @@ func (o *outbox) wrote(n int, err error) {
 func (o *outbox) fail(err error) {
 	if o.err == nil {
 		o.err = err
+		close(o.done)
 	}
 	for _, p := range o.waiting {
 		o.bytes -= len(p)
@@ -168,6 +170,7 @@ func (o *outbox) close() error {
 		return nil
 	}
 	o.err = errClosed
+	close(o.done)
 	o.change.Broadcast()
 	if !o.writing {
 		go o.raw.Close()

@@ -43,6 +43,7 @@ type Server struct {
 	mq         *mqtt.Server
 	store      *retained
 	sessionLog *sessionLog
+	throttle   *throttle
 
 	plain, secure net.Listener // nil when not asked for
 
@@ -54,8 +55,11 @@ type Server struct {
 	conns    map[*conn]struct{}
 	shows    []watch
 	faults   []func(error)
-	serving  sync.WaitGroup // connections being served
-	logins   chan struct{}  // one place for each connection not yet logged in
+	floods   []func(user string)
+	blocks   []func(what string)
+	limits   map[string]*limiter // by user
+	serving  sync.WaitGroup      // connections being served
+	logins   chan struct{}       // one place for each connection not yet logged in
 	wrong    wrongs
 }
 
@@ -78,7 +82,7 @@ func Start(cfg Config, users *Users, log *slog.Logger) (*Server, error) {
 	}
 	s := &Server{
 		cfg: cfg, users: users, log: log.With("component", "broker"),
-		conns: map[*conn]struct{}{}, sessions: map[string]*session{}, logins: make(chan struct{}, cfg.MaxLogins),
+		conns: map[*conn]struct{}{}, sessions: map[string]*session{}, limits: map[string]*limiter{}, logins: make(chan struct{}, cfg.MaxLogins),
 	}
 	s.mq = mqtt.New(options(cfg))
 	if err := s.mq.AddHook(&hook{s: s}, nil); err != nil {
@@ -124,6 +128,9 @@ func (s *Server) restore() error {
 	var err error
 	if s.store, err = openRetained(filepath.Join(s.cfg.Dir, "retained")); err != nil {
 		return err
+	}
+	if s.throttle, err = openThrottle(filepath.Join(s.cfg.Dir, "logins.json"), s.tellBlock); err != nil {
+		s.log.Warn("logins that were blocked are free", "error", err)
 	}
 	pks, err := s.store.load(time.Now().Unix())
 	if err != nil {
@@ -191,6 +198,10 @@ func (s *Server) accept(l net.Listener, id string) {
 
 // admitConn serves c in a goroutine, or closes it when too many are at the login.
 func (s *Server) admitConn(raw net.Conn, id string) {
+	if !s.throttle.welcome(address(raw.RemoteAddr())) {
+		_ = raw.Close()
+		return
+	}
 	select {
 	case s.logins <- struct{}{}:
 	default:
@@ -199,6 +210,7 @@ func (s *Server) admitConn(raw net.Conn, id string) {
 		return
 	}
 	c := newConn(raw, s.cfg, func() { <-s.logins })
+	c.slow = s.slow
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()

@@ -46,6 +46,9 @@ func (s *Server) establish(cl *mqtt.Client, c *conn, clean bool) {
 	x.persist(life(cl))
 	c.session = x
 	x.attach(c)
+	if !s.users.holds(x.user, c.token) { // revoked since it was checked, before there was a session to cut
+		c.out.abort(errRefused)
+	}
 }
 
 // transient reports whether a session ends with its connection by version 3.1.1.
@@ -74,7 +77,7 @@ func (s *Server) depart(cl *mqtt.Client, c *conn) {
 	s.life.Lock()
 	x := c.session
 	was := x.detach(c)
-	over := was && expires(cl)
+	over := was && (expires(cl) || !s.users.holds(x.user, c.token))
 	switch {
 	case over:
 		s.forgetClient(cl)

@@ -240,6 +240,14 @@ func (u *Users) Check(name, token string) (Role, bool) {
 	return a.Role, true
 }
 
+// holds reports whether the user still has the token of this hash.
+func (u *Users) holds(name string, hash [sha256.Size]byte) bool {
+	u.mu.RLock()
+	defer u.mu.RUnlock()
+	a, ok := u.known[name]
+	return ok && subtle.ConstantTimeCompare(a.hash[:], hash[:]) == 1
+}
+
 // rules returns what the user may do now; nothing when it was revoked.
 func (u *Users) rules(name string) []Rule {
 	u.mu.RLock()

@@ -1,0 +1,137 @@
+package broker
+
+import (
+	"errors"
+	"sync"
+	"time"
+)
+
+var errFlood = errors.New("client sends faster than it may")
+
+const (
+	floodBurst    = 10               // seconds of the rate that may come at once
+	floodPatience = 10 * time.Second // of being slowed without a pause, then it is cut
+	freeBytes     = 16 << 10         // in a packet; more count as further packets
+	answerCost    = 0.1              // packets: an answer to what the broker sent
+)
+
+// limiter slows a user who sends faster than its rate: a bucket of tokens, one a packet, for all
+// its connections.
+type limiter struct {
+	rate float64 // packets a second
+
+	mu     sync.Mutex
+	tokens float64
+	last   time.Time
+	slowed time.Time // since when; zero: it is not
+	told   bool      // that it floods
+}
+
+// take returns how long a packet must wait or that its sender is to be cut, and whether
+// somebody is to be told of it: once, until the user has paused.
+func (l *limiter) take(now time.Time, cost float64) (wait time.Duration, cut, tell bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	most := l.rate * floodBurst
+	if l.last.IsZero() {
+		l.tokens = most
+	} else {
+		l.tokens = min(most, l.tokens+now.Sub(l.last).Seconds()*l.rate)
+	}
+	l.last = now
+	if l.tokens > most/2 {
+		l.slowed, l.told = time.Time{}, false
+	}
+	l.tokens -= cost
+	if l.tokens >= 0 {
+		return 0, false, false
+	}
+	if l.slowed.IsZero() {
+		l.slowed = now
+	}
+	if now.Sub(l.slowed) > floodPatience {
+		tell, l.told = !l.told, true
+		l.tokens = 0 // what was not taken costs nothing
+		return 0, true, tell
+	}
+	return time.Duration(-l.tokens / l.rate * float64(time.Second)), false, false
+}
+
+// slow makes a connection wait for its user's tokens. It is called for each packet, before that
+// is read.
+func (s *Server) slow(c *conn, kind byte, size int) error {
+	if c.limiter == nil {
+		return nil
+	}
+	cost := 1.0
+	if kind >= typePuback && kind <= typePubcomp && kind != typePubrel {
+		cost = answerCost
+	}
+	wait, cut, tell := c.limiter.take(time.Now(), cost+float64(size/freeBytes))
+	if tell {
+		s.tellFlood(c.session.user)
+	}
+	if cut {
+		return errFlood
+	}
+	if wait == 0 {
+		return nil
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-c.out.done:
+		return errClosed
+	}
+}
+
+// limiterOf returns what all connections of a user share.
+func (s *Server) limiterOf(user string, role Role) *limiter {
+	if role == RoleHub || s.cfg.UserRate == 0 {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.limits[user] == nil {
+		s.limits[user] = &limiter{rate: float64(s.cfg.UserRate)}
+	}
+	return s.limits[user]
+}
+
+// OnFlood has f called with a user who was cut because it sent faster than it may for long:
+// once, until it has paused. f must only enqueue.
+func (s *Server) OnFlood(f func(user string)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.floods = append(s.floods, f)
+}
+
+func (s *Server) tellFlood(user string) {
+	s.log.Warn("a user sends faster than it may, and was cut", keyUser, user, "packets_a_second", s.cfg.UserRate)
+	s.mu.Lock()
+	floods := s.floods
+	s.mu.Unlock()
+	for _, f := range floods {
+		f(user)
+	}
+}
+
+// OnLoginBlock has f called when an address or a user is blocked after many logins with wrong
+// tokens, as "address 192.0.2.7 for 1m0s". f must only enqueue.
+func (s *Server) OnLoginBlock(f func(what string)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.blocks = append(s.blocks, f)
+}
+
+func (s *Server) tellBlock(what string) {
+	s.log.Warn("logins blocked after many wrong ones", "what", what)
+	s.mu.Lock()
+	blocks := s.blocks
+	s.mu.Unlock()
+	for _, f := range blocks {
+		f(what)
+	}
+}
