@@ -3,21 +3,21 @@ package door
 // The keys of a record's Details. Values are text: ids, numbers with a point, or durations
 // as time.Duration prints them.
 const (
-	DetailSensor   = "sensor"   // id: intrusion, sensor_open, sensor_closed
-	DetailReader   = "reader"   // which reader of the door: denied, lockout
-	DetailFor      = "for"      // duration: lockout (how long), closed (how long it was open)
-	DetailMissing  = "missing"  // set: denied, what the nearest policy still wanted
-	DetailDistance = "distance" // granted, denied, seen: the face's distance
-	DetailLiveness = "liveness" // granted, seen: how the face was judged
-	DetailKnown    = "known"    // denied: ids of those known when a wrong secret was typed
-	DetailGrantee  = "let_in_by"
-	DetailInside   = "inside"  // entry, exit: "uncertain" when nobody can say who is inside any more
-	DetailUser     = "user"    // bus user: command_refused, locked and granted by a command
-	DetailAction   = "action"  // command_refused
-	DetailPart     = "part"    // problem, problem_gone: what has it
-	DetailText     = "text"    // for people: problem
-	DetailVersion  = "version" // started
-	DetailOffset   = "offset"  // duration: clock_set, new minus old
+	DetailSensor   = "sensor"    // id: intrusion, sensor_open, sensor_closed
+	DetailReader   = "reader"    // which reader of the door: denied, lockout
+	DetailFor      = "for"       // duration: lockout (how long), closed (how long it was open)
+	DetailMissing  = "missing"   // set: denied, what the nearest policy still wanted
+	DetailDistance = "distance"  // granted, denied, seen: the face's distance
+	DetailLiveness = "liveness"  // granted, seen: how the face was judged
+	DetailKnown    = "known"     // denied: ids of those known when a wrong secret was typed
+	DetailGrantee  = "let_in_by" // person id: entry, not_entered of somebody let in from afar
+	DetailInside   = "inside"    // entry, exit: "uncertain" when nobody can say who is inside any more
+	DetailUser     = "user"      // bus user: command_refused, locked and granted by a command
+	DetailAction   = "action"    // command_refused
+	DetailPart     = "part"      // problem, problem_gone: what has it
+	DetailText     = "text"      // for people: problem
+	DetailVersion  = "version"   // started
+	DetailOffset   = "offset"    // duration: clock_set, new minus old
 )
 
 // Why somebody was denied, or a command refused.

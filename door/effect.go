@@ -42,7 +42,7 @@ type (
 
 	// Keep stores what remains of a lockout, so that a restart does not clear it.
 	Keep struct {
-		Key     string // "reader:front/keypad", "person:p1", "user:homeassistant"
+		Key     string // "reader:front/keypad", "person:p1", "user:homeassistant"; a zero Lockout: forget it
 		Lockout Lockout
 	}
 )

@@ -9,7 +9,8 @@ type (
 	// Started comes first, once, when the hub is up.
 	Started struct{ Version string }
 
-	// Stopping comes last. All that is unlocked by a grant is locked again.
+	// Stopping comes last. All that is unlocked is locked again, but for a bolt whose door
+	// stands open.
 	Stopping struct{}
 
 	// Claim is a credential read at a door that names a person. Secrets are resolved before
