@@ -49,8 +49,7 @@ func kinds(rs []door.Record) (all []door.Kind) {
 func TestPINTypedOpensTheDoor(t *testing.T) {
 	house := newTestHouse(t)
 	j := &watchedJournal{seen: newFlow[string]()}
-	var h *testHub
-	h = house.start(t, func(hub *hub) {
+	h := house.start(t, func(hub *hub) {
 		hub.through = func(to journal) journal { j.journal = to; return j }
 		j.energised = func() bool { return hub.doors["front"].sim.Energised() }
 	})
