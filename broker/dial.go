@@ -17,7 +17,10 @@ import (
 	"github.com/eclipse/paho.mqtt.golang/packets"
 )
 
-const keepAlive = 30 * time.Second
+const (
+	keepAlive    = 30 * time.Second
+	mostReceived = 65 << 20 // bytes in one packet from a broker: the most that max_hub_packet allows, and some
+)
 
 // options sets up paho for one connection, after which it is thrown away.
 func (c *Client) options(ctx context.Context, lost chan<- error) *paho.ClientOptions {
@@ -55,7 +58,7 @@ func (c *Client) open(ctx context.Context) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &timed{conn}, nil
+	return newGuard(conn, mostReceived), nil
 }
 
 func (c *Client) dial(ctx context.Context) (net.Conn, error) {
@@ -110,16 +113,6 @@ func wait(ctx context.Context, t paho.Token, patience time.Duration) error {
 }
 
 func compareText(a, b error) int { return cmp.Compare(fmt.Sprint(a), fmt.Sprint(b)) }
-
-// timed gives each write a deadline, which paho does for publications only.
-type timed struct{ net.Conn }
-
-func (c *timed) Write(p []byte) (int, error) {
-	if err := c.SetWriteDeadline(time.Now().Add(answerPatience)); err != nil {
-		return 0, err
-	}
-	return c.Conn.Write(p)
-}
 
 // Dial connects to the broker within the process, without a port: for ClientConfig.Conn. The
 // login is the same as everybody's.

@@ -61,6 +61,9 @@ func TestMain(m *testing.M) {
 	case os.Getenv(bareEnv) != "":
 		bareBroker()
 		return
+	case os.Getenv(pahoEnv) != "":
+		barePaho(os.Getenv(pahoEnv))
+		return
 	case os.Getenv(killEnv) != "":
 		killedBroker(os.Getenv(killEnv))
 		return
