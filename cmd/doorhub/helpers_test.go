@@ -144,7 +144,7 @@ func (h *testHub) await(kind door.Kind) door.Record {
 // types presses the keys of the front door's keypad, through its matrix and decoder.
 func (h *testHub) types(pin string) {
 	h.tb.Helper()
-	must(h.tb, h.doors["front"].pads["keypad"].Type(soon(h.tb), pin+"#"))
+	must(h.tb, h.doors["front"].press(soon(h.tb), "keypad", pin+"#"))
 }
 
 // enters has a PIN taken as if it had just been typed, without the time that typing takes.
