@@ -5,6 +5,7 @@ import "time"
 const (
 	commandAge  = 10 * time.Second // a command older than this is refused
 	commandSkew = 10 * time.Second // and one from further ahead
+	mostIssued  = 1000             // of those refused for their time, so many are remembered
 )
 
 // issue tells commands apart: whoever sends the same again replays it.
@@ -41,9 +42,6 @@ func (h *House) command(in Command) {
 // mayUnlock returns why not, or "". What is too old to be judged does not count as a wrong
 // code, and a command without a code is a slip and not an attack.
 func (h *House) mayUnlock(in Command) string {
-	age := h.now.Wall.Sub(in.At)
-	id := issue{in.User, in.At.UnixNano()}
-	_, replayed := h.issued[id]
 	switch {
 	case in.Code == NoCode:
 		return ReasonNoCode
@@ -51,14 +49,10 @@ func (h *House) mayUnlock(in Command) string {
 		return ReasonUnsynced
 	case in.At.IsZero():
 		return ReasonNoTime
-	case age > commandAge || in.At.Before(h.started):
-		return ReasonStale
-	case age < -commandSkew:
-		return ReasonAhead
-	case replayed:
-		return ReasonReplayed
 	}
-	h.remember(id)
+	if reason := h.mistimed(in); reason != "" {
+		return reason
+	}
 	if h.counters[userKey(in.User)].locked(h.now.Mono) {
 		return ReasonLockedOut
 	}
@@ -70,20 +64,40 @@ func (h *House) mayUnlock(in Command) string {
 	return ""
 }
 
+// mistimed returns why a command does not count now, or "". One that was refused for its time
+// does not count later either, when its time has come or the clock was set.
+func (h *House) mistimed(in Command) string {
+	id := issue{in.User, in.At.UnixNano()}
+	if _, replayed := h.issued[id]; replayed {
+		return ReasonReplayed
+	}
+	reason := ""
+	switch age := h.now.Wall.Sub(in.At); {
+	case age > commandAge || in.At.Before(h.started):
+		reason = ReasonStale
+	case age < -commandSkew:
+		reason = ReasonAhead
+	}
+	h.forgetOld()
+	if reason == "" || len(h.issued) < mostIssued {
+		h.issued[id] = h.now.Mono
+	}
+	return reason
+}
+
 func (h *House) wrongCode(in Command) {
 	if d := h.wrong(userKey(in.User)); d > 0 {
 		h.record(Record{Door: in.Door, Kind: KindLockout, Details: map[string]string{DetailUser: in.User, DetailFor: d.String()}})
 	}
 }
 
-// remember keeps a command for as long as it could be taken again.
-func (h *House) remember(id issue) {
-	for old, at := range h.issued {
-		if h.now.Mono-at > commandAge+commandSkew {
-			delete(h.issued, old)
+// forgetOld forgets the commands that are too old to be taken again.
+func (h *House) forgetOld() {
+	for id, at := range h.issued {
+		if h.now.Mono-at > commandAge+commandSkew && h.now.Wall.Sub(time.Unix(0, id.at)) > commandAge {
+			delete(h.issued, id)
 		}
 	}
-	h.issued[id] = h.now.Mono
 }
 
 func (h *House) refuse(in Command, reason string) {
