@@ -52,6 +52,7 @@ func TestBusTellsAnEntry(t *testing.T) {
 	says(t, all, "homeassistant/device/doorhub_door_front/config", `"device_class":"door"`)
 	h.enters(annPIN)
 	says(t, all, "doorhub/door/front/event", `"kind":"granted"`, `"name":"Ann"`)
+	until(t, "the lock", h.doors["front"].sim.Energised)
 	must(t, h.doors["front"].sim.Open())
 	says(t, all, "doorhub/door/front/event", `"kind":"entry"`)
 	must(t, h.doors["front"].sim.Shut())
@@ -165,6 +166,7 @@ func TestBusForgetsTheErased(t *testing.T) {
 // What was shown just before the stop is told.
 func TestOutletLastWords(t *testing.T) {
 	h := startTestHub(t)
+	must(t, h.bus.client.Ready(soon(t)))
 	said := newFlow[string]()
 	must(t, h.server.OnPublish("doorhub/door/back/prompt", func(_ string, m broker.Message) { said.add(string(m.Payload)) }))
 	stopped, stop := context.WithCancel(t.Context())
