@@ -60,7 +60,7 @@ func (h *House) mayUnlock(in Command) string {
 		h.wrongCode(in)
 		return ReasonWrongCode
 	}
-	h.clear(userKey(in.User))
+	h.takeBack(userKey(in.User))
 	return ""
 }
 

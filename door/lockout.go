@@ -115,10 +115,11 @@ func (h *House) wrong(key string) time.Duration {
 	return c.until - h.now.Mono
 }
 
-// clear forgets the wrong tries under key, after its owner gave the right secret.
-func (h *House) clear(key string) {
+// takeBack forgives one wrong try under key, after its owner gave the right secret: a typo is
+// forgotten, but a row of guesses at other people's secrets is not, by a right one of one's own.
+func (h *House) takeBack(key string) {
 	if c := h.counters[key]; c != nil {
-		c.wrong = 0
+		c.wrong--
 		h.keep(c)
 	}
 }

@@ -6,12 +6,13 @@ import (
 )
 
 // Run feeds inputs to the house one by one, in their order, and wakes it when it wants to be
-// woken; do carries out the effects of each step before the next begins. It owns h and the
+// woken; do carries out the effects of each step, told which input it was (nil: time
+// passed), before the next begins. It owns h and the
 // only timer. When ctx ends it lets the house stop in order and returns.
 //
 // What was sent before ctx ended is still taken if it lies in inputs by then. inputs must not
 // be closed.
-func Run(ctx context.Context, h *House, inputs <-chan Input, clock func() Instant, do func([]Effect)) {
+func Run(ctx context.Context, h *House, inputs <-chan Input, clock func() Instant, do func(Input, []Effect)) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	step := func(in Input) {
@@ -20,7 +21,7 @@ func Run(ctx context.Context, h *House, inputs <-chan Input, clock func() Instan
 		if wake > 0 {
 			timer.Reset(wake) // before the effects, which take their time
 		}
-		do(effects)
+		do(in, effects)
 	}
 	for {
 		select {

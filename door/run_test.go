@@ -30,7 +30,7 @@ func TestRun(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			Run(ctx, h, inputs, clock, func(effects []Effect) {
+			Run(ctx, h, inputs, clock, func(_ Input, effects []Effect) {
 				for _, e := range effects {
 					if _, ok := e.(Show); !ok {
 						got = append(got, time.Since(start).String()+" "+effectText(e))

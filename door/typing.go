@@ -34,7 +34,7 @@ func (a *attempt) mayType(in Claim) bool {
 			a.refuseTyped(in, personKey(in.Person), known)
 			return false
 		}
-		a.clear(personKey(in.Person))
+		a.takeBack(personKey(in.Person))
 		return true
 	}
 	free := slices.DeleteFunc(slices.Clone(known), func(id string) bool { return a.counters[personKey(id)].locked(a.now.Mono) })

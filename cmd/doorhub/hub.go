@@ -247,7 +247,7 @@ func (h *hub) blind(id string) bool {
 
 // do carries out the effects of one step, in order. What is recorded is durable before
 // anything after it is done, or the recorder has given up waiting.
-func (h *hub) do(effects []door.Effect) {
+func (h *hub) do(in door.Input, effects []door.Effect) {
 	written := false
 	for _, e := range effects {
 		if w, ok := e.(door.Write); ok {
