@@ -50,8 +50,11 @@ type keys struct {
 
 // CreateKey makes the data folder (0700) where there is none, and in it the key file: 32
 // random bytes as hex, 0600. It never replaces a key, and makes none beside a database,
-// whose key would then be lost.
+// whose key would then be lost, and none in a folder of another user (ErrOwner).
 func CreateKey(dir string) error {
+	if err := checkOwner(dir); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return explainFile("make the data folder", dir, err)
 	}

@@ -41,8 +41,8 @@ type Store struct {
 }
 
 // Open opens the data folder dir, whose key CreateKey has made, and holds it until Close.
-// A database of an older version is brought up to date. Errors to branch on: ErrInUse,
-// ErrNoKey, ErrKeyMode, ErrWrongKey, ErrNewer, ErrNotDatabase, ErrReadOnly, ErrFull.
+// A database of an older version is brought up to date. Errors to branch on: ErrOwner,
+// ErrInUse, ErrNoKey, ErrKeyMode, ErrWrongKey, ErrNewer, ErrNotDatabase, ErrReadOnly, ErrFull.
 func Open(dir string, opts ...Option) (*Store, error) {
 	config := Defaults()
 	for _, o := range opts {
@@ -63,6 +63,9 @@ func Open(dir string, opts ...Option) (*Store, error) {
 }
 
 func (s *Store) open(ctx context.Context) error {
+	if err := checkOwner(s.dir); err != nil {
+		return err
+	}
 	key, err := loadKey(s.dir)
 	if err != nil {
 		return err
