@@ -101,7 +101,7 @@ func (h *House) forgetOld() {
 }
 
 func (h *House) refuse(in Command, reason string) {
-	if h.flooded("", commandsOf(in.User), nil) {
+	if h.flooded("", commandsOf(in.User, reason), nil) {
 		return
 	}
 	details := map[string]string{DetailUser: in.User}
@@ -114,7 +114,8 @@ func (h *House) refuse(in Command, reason string) {
 	h.record(Record{Door: in.Door, Kind: KindCommandRefused, Reason: reason, Details: details})
 }
 
-func commandsOf(user string) string { return "commands/" + user }
+// commandsOf is what is counted: one reason cannot hide another.
+func commandsOf(user, why string) string { return "commands/" + user + "/" + why }
 
 // lockBy locks at once, also what a grant has unlocked.
 func (p *portal) lockBy(in Command) {
@@ -122,7 +123,7 @@ func (p *portal) lockBy(in Command) {
 		p.refuse(in, ReasonOpen)
 		return
 	}
-	if !p.unlocked && p.flooded("", commandsOf(in.User), nil) {
+	if !p.unlocked && p.flooded("", commandsOf(in.User, string(ActionLock)), nil) {
 		p.do(Lock{Door: p.cfg.ID})
 		return
 	}

@@ -16,6 +16,7 @@ const (
 	DetailAction   = "action"    // command_refused
 	DetailPart     = "part"      // problem, problem_gone: what has it
 	DetailText     = "text"      // for people: problem
+	DetailLeftOut  = "left_out"  // problem_gone of too_many: how many were not written down
 	DetailVersion  = "version"   // started
 	DetailOffset   = "offset"    // duration: clock_set, new minus old
 )

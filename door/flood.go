@@ -1,6 +1,9 @@
 package door
 
-import "time"
+import (
+	"strconv"
+	"time"
+)
 
 // What anybody could do without end, and what a loose wire does by itself, shall neither fill
 // the journal nor wear out the disk. Of each such thing so many a minute are written down,
@@ -16,6 +19,7 @@ type flood struct {
 	n    int
 	ends time.Duration // the minute
 	over bool
+	left int    // not written down
 	redo func() // brings the records up to date with what was left out; nil: nothing to do
 }
 
@@ -32,6 +36,9 @@ func (h *House) flooded(door, part string, redo func()) bool {
 	if f.n > floodMost && !f.over {
 		f.over = true
 		h.record(f.problem(KindProblem, part))
+	}
+	if f.over {
+		f.left++
 	}
 	return f.over
 }
@@ -54,7 +61,9 @@ func (h *House) ebb(part string) {
 	if !f.over {
 		return
 	}
-	h.record(f.problem(KindProblemGone, part))
+	gone := f.problem(KindProblemGone, part)
+	gone.Details[DetailLeftOut] = strconv.Itoa(f.left)
+	h.record(gone)
 	if f.redo != nil {
 		f.redo()
 	}
