@@ -19,7 +19,6 @@ type doorway struct {
 	lock *lock.Lock
 	sim  *lock.Simulator              // nil on real hardware
 	pads map[string]*keypad.Simulator // by name; none on real hardware
-	read map[string]chan struct{}     // by keypad: one of its keys was read
 	undo closers
 	log  *slog.Logger
 
@@ -29,7 +28,7 @@ type doorway struct {
 
 // openDoorway takes the door's lines; on any error it gives them all back.
 func openDoorway(ctx context.Context, cfg Door, send func(door.Input), typed func(Door, Keypad, keypad.Secret), log *slog.Logger) (*doorway, error) {
-	w := &doorway{cfg: cfg, pads: map[string]*keypad.Simulator{}, read: map[string]chan struct{}{}, send: send, typed: typed,
+	w := &doorway{cfg: cfg, pads: map[string]*keypad.Simulator{}, send: send, typed: typed,
 		log: log.With("component", "door", "door", cfg.ID)}
 	if err := w.open(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("door %s: %w", cfg.ID, err), w.undo.undo())
@@ -161,13 +160,11 @@ func (w *doorway) openKeypad(ctx context.Context, k Keypad) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	secrets := make(chan keypad.Secret, 4)
-	read := make(chan struct{}, 1)
-	w.read[k.Name] = read
 	var wg sync.WaitGroup
 	wg.Go(func() { w.lookUp(k, secrets) })
 	wg.Go(func() {
 		defer close(secrets)
-		if err := pad.Run(ctx, func(e keypad.Event) { nudge(read); w.key(e, secrets) }); err != nil {
+		if err := pad.Run(ctx, func(e keypad.Event) { w.key(e, secrets) }); err != nil {
 			w.log.Error("keypad failed", "keypad", k.Name, "error", err)
 			w.send(door.Fault{Part: "keypad/" + w.cfg.ID + "/" + k.Name, Reason: "failed", Detail: err.Error()})
 		}

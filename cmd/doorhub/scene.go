@@ -83,43 +83,13 @@ func (d *demo) typePIN(ctx context.Context, pad, digits string) error {
 	return d.hub.doors["front"].press(ctx, pad, digits+"#")
 }
 
-// press presses the keys of a simulated keypad one after the other, and each until it was
-// read: on a busy machine a press or a bounce of a certain time may be missed, or be two.
+// press presses the keys of a simulated keypad, each until it was read.
 func (w *doorway) press(ctx context.Context, pad, keys string) error {
-	p, read := w.pads[pad], w.read[pad]
+	p := w.pads[pad]
 	if p == nil {
 		return fmt.Errorf("there is no keypad %q", pad)
 	}
-	for _, key := range keys {
-		select {
-		case <-read: // of a key before
-		default:
-		}
-		if err := p.Contact(key, true); err != nil {
-			return err
-		}
-		err := wait(ctx, read, time.Second) // some keys say nothing, as # with no digits before it
-		if err = errors.Join(err, p.Contact(key, false), wait(ctx, nil, keyRest)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// keyRest is how long a finger is off the keys: by then a key is read as let go.
-const keyRest = 80 * time.Millisecond
-
-// wait waits for something, or so long.
-func wait(ctx context.Context, something <-chan struct{}, most time.Duration) error {
-	timer := time.NewTimer(most)
-	defer timer.Stop()
-	select {
-	case <-something:
-	case <-timer.C:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	return nil
+	return p.Type(ctx, keys)
 }
 
 // push pushes the door for a moment, as people do until the lock lets go.

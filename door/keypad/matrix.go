@@ -28,6 +28,7 @@ type Matrix struct {
 	wake    chan struct{}
 	decoder *Decoder
 	entry   *Entry
+	counts  func(pressed bool) // told after each reading whether a key counts as pressed; nil: nobody asks
 }
 
 // NewMatrix returns a keypad on these lines. Events carry the time that now tells, which must
@@ -44,6 +45,7 @@ func NewMatrix(c Config, rows [Size]Row, columns [Size]Column, now func() time.D
 func (m *Matrix) Run(ctx context.Context, emit func(Event)) (err error) {
 	m.decoder, m.entry = NewDecoder(m.config), NewEntry(m.config)
 	defer func() { err = errors.Join(err, m.drive(false)) }()
+	m.count()
 	for _, c := range m.columns {
 		c.Watch(func(bool, time.Duration) { m.rouse() })
 	}
@@ -53,6 +55,12 @@ func (m *Matrix) Run(ctx context.Context, emit func(Event)) (err error) {
 		}
 	}
 	return err
+}
+
+func (m *Matrix) count() {
+	if m.counts != nil {
+		m.counts(m.decoder.state != released)
+	}
 }
 
 func (m *Matrix) rouse() {
@@ -109,6 +117,7 @@ func (m *Matrix) read(ctx context.Context, emit func(Event)) error {
 		if key := m.decoder.Scan(now, contacts); key != 0 {
 			tell(emit, m.entry.Key(now, key))
 		}
+		m.count()
 		if m.decoder.Idle() {
 			return nil
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,7 +20,8 @@ type Wires struct {
 	mu      sync.Mutex
 	rows    [Size]bool
 	pressed Contacts
-	active  [Size]bool // columns, as last told
+	bounces [Size][Size]int // readings for which a contact still bounces
+	active  [Size]bool      // columns, as last told
 	watch   [Size]func(bool, time.Duration)
 }
 
@@ -45,14 +47,19 @@ func (w *Wires) Columns() (columns [Size]Column) {
 }
 
 // Contact closes or opens the contact under a key. A key the layout lacks is an error.
-func (w *Wires) Contact(key rune, closed bool) error {
+func (w *Wires) Contact(key rune, closed bool) error { return w.move(key, closed, 0) }
+
+// move closes or opens a contact that bounces for so many readings of its row, every other of
+// which finds it as it was before. Readings and not milliseconds: those a busy machine stretches
+// until a bounce is a press.
+func (w *Wires) move(key rune, closed bool, bounces int) error {
 	i := strings.IndexRune(w.layout, key)
 	if i < 0 {
 		return fmt.Errorf("keypad: no key %q: use one of %s", key, w.layout)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.pressed[i/Size][i%Size] = closed
+	w.pressed[i/Size][i%Size], w.bounces[i/Size][i%Size] = closed, bounces
 	w.settle()
 	return nil
 }
@@ -71,17 +78,37 @@ func (w *Wires) settle() {
 
 // joined spreads from the active rows over pressed keys until nothing more is reached.
 func (w *Wires) joined() (columns [Size]bool) {
-	rows := w.rows
+	rows, pressed := w.rows, w.conducting()
 	for range 2 * Size { // no path is longer
 		for r := range Size {
 			for c := range Size {
-				if w.pressed[r][c] && (rows[r] || columns[c]) {
+				if pressed[r][c] && (rows[r] || columns[c]) {
 					rows[r], columns[c] = true, true
 				}
 			}
 		}
 	}
 	return columns
+}
+
+// conducting returns which contacts conduct now. A bounce shows in readings alone, while one row
+// is active: the edges of all rows would come and go without anybody's finger moving.
+func (w *Wires) conducting() Contacts {
+	now, alone := w.pressed, 0
+	for _, active := range w.rows {
+		if active {
+			alone++
+		}
+	}
+	if alone != 1 {
+		return now
+	}
+	for r := range Size {
+		for c := range Size {
+			now[r][c] = now[r][c] != (w.bounces[r][c]%2 == 1)
+		}
+	}
+	return now
 }
 
 type wireRow struct {
@@ -92,6 +119,11 @@ type wireRow struct {
 func (r wireRow) Set(active bool) error {
 	r.w.mu.Lock()
 	defer r.w.mu.Unlock()
+	if active && !r.w.rows[r.i] {
+		for c, n := range r.w.bounces[r.i] {
+			r.w.bounces[r.i][c] = max(0, n-1)
+		}
+	}
 	r.w.rows[r.i] = active
 	r.w.settle()
 	return nil
@@ -117,15 +149,18 @@ func (c wireColumn) Watch(f func(active bool, at time.Duration)) {
 // How a practised finger types, and how its key bounces: assumed, not measured; 160 ms a key is
 // brisk typing.
 const (
-	down   = 90 * time.Millisecond
-	up     = 70 * time.Millisecond
-	bounce = time.Millisecond
+	down    = 90 * time.Millisecond
+	up      = 70 * time.Millisecond
+	bounces = 4 // readings
 )
 
 // Simulator is a Matrix on Wires with a finger: Type presses its keys as a person does.
 type Simulator struct {
 	*Matrix
 	*Wires
+	finger sync.Mutex    // there is one
+	held   atomic.Bool   // the matrix counts a key as pressed
+	told   chan struct{} // held may have changed
 }
 
 // NewSimulator returns a simulated keypad with no key down.
@@ -135,23 +170,52 @@ func NewSimulator(c Config, now func() time.Duration) (*Simulator, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Simulator{Matrix: m, Wires: wires}, nil
+	s := &Simulator{Matrix: m, Wires: wires, told: make(chan struct{}, 1)}
+	m.counts = func(pressed bool) {
+		s.held.Store(pressed)
+		select {
+		case s.told <- struct{}{}:
+		default: // the finger has yet to look
+		}
+	}
+	return s, nil
 }
 
-// Type presses the keys one after the other, bouncing, and returns when the last is up: about
-// 0.2 s a key. A key the layout lacks ends it with an error.
+// Type presses the keys one after the other, bouncing, each until Run has read it, and returns
+// when the last was read as up: about 0.2 s a key, longer where the machine is busy. A key the
+// layout lacks, or the context's end, ends it with an error.
 func (s *Simulator) Type(ctx context.Context, keys string) error {
+	s.finger.Lock()
+	defer s.finger.Unlock()
 	for _, key := range keys {
-		for _, step := range []struct {
-			closed bool
-			last   time.Duration
-		}{{true, bounce}, {false, bounce}, {true, down}, {false, bounce}, {true, bounce}, {false, up}} {
-			if err := s.Contact(key, step.closed); err != nil {
-				return err
-			}
-			if err := pause(ctx, step.last); err != nil {
-				return errors.Join(err, s.Contact(key, false))
-			}
+		if err := s.stroke(ctx, key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Simulator) stroke(ctx context.Context, key rune) error {
+	if err := s.move(key, true, bounces); err != nil {
+		return err
+	}
+	err := s.feel(ctx, true, down)
+	if err = errors.Join(err, s.move(key, false, bounces)); err != nil {
+		return err
+	}
+	return s.feel(ctx, false, up)
+}
+
+// feel waits until a key was read as pressed, or as up, and at least so long.
+func (s *Simulator) feel(ctx context.Context, pressed bool, least time.Duration) error {
+	if err := pause(ctx, least); err != nil {
+		return err
+	}
+	for s.held.Load() != pressed {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.told:
 		}
 	}
 	return nil
