@@ -73,7 +73,8 @@ type watch struct {
 
 // Start runs the embedded broker until Close. cfg.Dir must name the folder in which to keep
 // retained messages and the sessions of clients that are away. Each user's rights are those of its role.
-func Start(cfg Config, users *Users, log *slog.Logger) (*Server, error) {
+// What prepare registers, as by OnPublish, is in place before the first connection is taken.
+func Start(cfg Config, users *Users, log *slog.Logger, prepare ...func(*Server)) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("bus: %w", err)
 	}
@@ -93,6 +94,9 @@ func Start(cfg Config, users *Users, log *slog.Logger) (*Server, error) {
 	}
 	if err := s.restoreSessions(); err != nil {
 		return nil, fmt.Errorf("bus: %w", err)
+	}
+	for _, f := range prepare {
+		f(s)
 	}
 	if err := s.listen(); err != nil {
 		return nil, errors.Join(fmt.Errorf("bus: %w", err), s.closeListeners(), s.sessionLog.close())
@@ -272,7 +276,8 @@ func addr(l net.Listener) string {
 // OnPublish has f called with each allowed message on a topic that filter matches, and with
 // the user who published it, which the message itself does not tell: commands need it. f is
 // called before the message is acknowledged, in the order of its sender, from the goroutine of
-// the sender's connection: it must only enqueue. Different senders' calls may come at once.
+// the sender's connection: while it waits, that sender's next messages and the acknowledgement
+// of this one do, so it must not wait long. Different senders' calls may come at once.
 func (s *Server) OnPublish(filter string, f func(user string, m Message)) error {
 	if err := ValidFilter(filter); err != nil {
 		return err

@@ -29,8 +29,10 @@ func (h *hub) openBus(ctx context.Context) (err error) {
 		return err
 	}
 	h.bus = h.newOutlet("bus", client)
-	if err := client.Subscribe(ctx, discovery.ReadingFilter, 1, h.reading); err != nil {
-		return fmt.Errorf("bus: %w", err)
+	if h.server == nil { // the embedded broker shows readings before it acknowledges them
+		if err := client.Subscribe(ctx, discovery.ReadingFilter, 1, h.reading); err != nil {
+			return fmt.Errorf("bus: %w", err)
+		}
 	}
 	return h.meetHomeAssistant(ctx, client)
 }
@@ -38,7 +40,7 @@ func (h *hub) openBus(ctx context.Context) (err error) {
 func (h *hub) startBroker() (broker.ClientConfig, error) {
 	cfg := h.cfg.Broker
 	cfg.Dir = h.cfg.Data
-	server, err := broker.Start(cfg, h.users, h.log)
+	server, err := broker.Start(cfg, h.users, h.log, h.listen)
 	if err != nil {
 		return broker.ClientConfig{}, err
 	}
@@ -48,6 +50,11 @@ func (h *hub) startBroker() (broker.ClientConfig, error) {
 	if errors.Is(err, broker.ErrUserExists) {
 		err = fmt.Errorf("the name %q is the hub's own on the bus: revoke that user: %w", hubUser, err)
 	}
+	return broker.ClientConfig{Conn: server.Dial, User: hubUser, Token: token}, err
+}
+
+// listen registers what the hub wants to know of its broker from the first connection on.
+func (h *hub) listen(server *broker.Server) {
 	server.OnFault(func(err error) {
 		f := door.Fault{Part: "broker"}
 		if err != nil {
@@ -55,7 +62,10 @@ func (h *hub) startBroker() (broker.ClientConfig, error) {
 		}
 		h.send(f)
 	})
-	return broker.ClientConfig{Conn: server.Dial, User: hubUser, Token: token}, err
+	err := server.OnPublish(discovery.ReadingFilter, func(_ string, m broker.Message) { h.reading(m) })
+	if err != nil {
+		h.log.Error("readings are not heard", "component", "hub", "error", err) // a fixed filter: never
+	}
 }
 
 // dial connects a client whose will says that this hub is gone.
@@ -185,11 +195,11 @@ func (h *hub) reading(m broker.Message) {
 		return
 	}
 	if err != nil {
-		h.sendBehind(door.Fault{Part: part, Reason: "unreadable", Detail: err.Error()})
+		h.deliver(door.Fault{Part: part, Reason: "unreadable", Detail: err.Error()})
 		return
 	}
 	h.sendBehind(door.Fault{Part: part})
-	h.sendBehind(door.Sensor{Sensor: sensor, Open: open})
+	h.deliver(door.Sensor{Sensor: sensor, Open: open})
 }
 
 func (h *hub) hasSensor(id string) bool {

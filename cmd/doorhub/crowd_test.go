@@ -1,6 +1,7 @@
 package main
 
 import (
+	"log/slog"
 	"testing"
 	"testing/synctest"
 
@@ -14,7 +15,8 @@ import (
 func TestNetworkStandsBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := Config{Sensors: []Sensor{{ID: "kitchen"}}}
-		h := &hub{cfg: cfg, inputs: make(chan door.Input, 1024), stepped: make(chan struct{}, 1), gone: make(chan struct{})}
+		h := &hub{cfg: cfg, inputs: make(chan door.Input, 1024), stepped: make(chan struct{}, 1), gone: make(chan struct{}),
+			recorder: newRecorder(nil, "", slog.New(slog.DiscardHandler))}
 		const messages = 50
 		for range 3 { // three connections
 			go func() {
@@ -28,13 +30,14 @@ func TestNetworkStandsBehind(t *testing.T) {
 		h.send(claim)
 		got, before := map[string]int{}, -1
 		for n := 0; len(h.inputs) > 0; n++ {
-			switch in := (<-h.inputs).(type) {
+			in := <-h.inputs
+			switch in := in.(type) {
 			case door.Claim:
 				before = n
 			case door.Sensor:
 				got[in.Sensor]++
 			}
-			h.do(nil)
+			h.do(in, nil)
 			synctest.Wait()
 		}
 		if before < 0 || before > 2*crowd+3 {

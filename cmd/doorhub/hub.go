@@ -38,12 +38,13 @@ type hub struct {
 	vision   *vision
 	service  *service
 
-	inputs  chan door.Input
-	stepped chan struct{} // the house has taken an input, or let time pass
-	gone    chan struct{} // closed when the house takes no more inputs
-	codes   chan codeCheck
-	dark    sync.Map              // door.Vision without its reason → true: that camera reports a problem
-	through func(journal) journal // what stands between recorder and store; nil: nothing
+	inputs     chan door.Input
+	deliveries deliveries
+	stepped    chan struct{} // the house has taken an input, or let time pass
+	gone       chan struct{} // closed when the house takes no more inputs
+	codes      chan codeCheck
+	dark       sync.Map              // door.Vision without its reason → true: that camera reports a problem
+	through    func(journal) journal // what stands between recorder and store; nil: nothing
 
 	notes    notes
 	mu       sync.Mutex
@@ -266,6 +267,7 @@ func (h *hub) do(in door.Input, effects []door.Effect) {
 	if written {
 		h.recorder.commit()
 	}
+	h.deliveries.taken(in, h.recorder.durable())
 	select {
 	case h.stepped <- struct{}{}:
 	default:

@@ -93,6 +93,17 @@ func nudge(c chan struct{}) {
 	}
 }
 
+// durable returns what closes when all that was queued is durable; nil when it is already, or
+// when the journal is known to fail.
+func (r *recorder) durable() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.wrong != "" {
+		return nil
+	}
+	return r.settled
+}
+
 // settle waits until all that was queued is durable, but no longer than a person at the door
 // can be asked to wait, and not at all while the journal is known to fail.
 func (r *recorder) settle() {
