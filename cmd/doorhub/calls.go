@@ -178,6 +178,8 @@ type verifyAnswer struct {
 	Whole bool       `json:"whole"`
 	Wrong string     `json:"wrong,omitempty"`
 	Seq   uint64     `json:"seq,omitempty"` // the first record that is wrong
+
+	Unchecked string `json:"unchecked,omitempty"` // why a cut-off tail was not looked for
 }
 
 func callVerify(ctx context.Context, s *service, raw json.RawMessage, to reply) error {
@@ -189,6 +191,9 @@ func callVerify(ctx context.Context, s *service, raw json.RawMessage, to reply) 
 	var broken *store.ChainError
 	if errors.As(err, &broken) {
 		return to.item(verifyAnswer{Head: head, Wrong: broken.Error(), Seq: broken.Seq})
+	}
+	if errors.Is(err, store.ErrUnchecked) {
+		return to.item(verifyAnswer{Head: head, Whole: true, Unchecked: err.Error()})
 	}
 	if err != nil {
 		return err

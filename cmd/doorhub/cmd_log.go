@@ -266,6 +266,9 @@ func (a *app) printVerified(v verifyAnswer) error {
 		}
 	} else if v.Whole {
 		fmt.Fprintf(a.out, "the journal is whole: %d records\nhead %s\n(note the head elsewhere: doorhub log verify --head HEAD then finds a tail that was cut off)\n", v.Head.Seq, v.Head)
+		if v.Unchecked != "" {
+			fmt.Fprintln(a.out, v.Unchecked)
+		}
 	}
 	if !v.Whole {
 		return exit{exitBroken, errors.New(v.Wrong)}

@@ -191,6 +191,52 @@ func TestLogVerifyFindsTampering(t *testing.T) {
 	})
 }
 
+// Without a head file the journal may be whole, and its end may be missing all the same.
+func TestLogVerifyWithoutHeadFile(t *testing.T) {
+	gone := func(h *cliHouse) {
+		h.ok("people", "add", "Ann")
+		must(t, os.Remove(filepath.Join(h.data, "head")))
+	}
+	bothWays(t, gone, func(t *testing.T, h *cliHouse) {
+		want := "no head file " + filepath.Join(h.data, "head") + ": a cut-off tail could not be looked for; give --head"
+		out := h.ok("log", "verify")
+		if !strings.HasPrefix(out, "the journal is whole: ") || !strings.HasSuffix(out, "\n"+want+"\n") {
+			t.Errorf("got %q, want its last line %q", out, want)
+		}
+	})
+	bothWays(t, gone, func(t *testing.T, h *cliHouse) {
+		var v verifyAnswer
+		must(t, json.Unmarshal([]byte(h.ok("--json", "log", "verify")), &v))
+		if want := "no head file " + filepath.Join(h.data, "head") + ": "; !v.Whole || !strings.HasPrefix(v.Unchecked, want) {
+			t.Errorf("got %+v", v)
+		}
+		if out := h.ok("log", "verify", "--head", v.Head.String()); strings.Contains(out, "no head file") {
+			t.Errorf("with a head given: %q", out)
+		}
+	})
+	bothWays(t, nil, func(t *testing.T, h *cliHouse) {
+		h.ok("people", "add", "Ann")
+		if out := h.ok("--json", "log", "verify"); strings.Contains(out, "unchecked") {
+			t.Errorf("with a head file: %q", out)
+		}
+	})
+}
+
+// A head that cannot be kept stops no command, and is told of beside its answer.
+func TestHeadOutOfReach(t *testing.T) {
+	t.Parallel()
+	h := newCLIHouse(t, "store: {", "store: {head: /no/such/stick/head, ")
+	for _, args := range [][]string{{"people", "add", "Ann"}, {"log", "verify"}} {
+		got := h.do("", args...)
+		if got.code != 0 || got.out == "" || strings.Count(got.err, "\n") != 1 || !strings.HasPrefix(got.err, "doorhub: warning: write the head file: ") {
+			t.Errorf("%q: %+v", args, got)
+		}
+		if args[0] == "log" && !strings.Contains(got.out, "\nno head file /no/such/stick/head: ") {
+			t.Errorf("%q: %+v", args, got)
+		}
+	}
+}
+
 // spoil runs a statement on the database behind doorhub's back.
 func spoil(t *testing.T, h *cliHouse, statement string) {
 	t.Helper()

@@ -156,7 +156,22 @@ func (a *app) connected(f func(caller) error) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(f(c), c.close())
+	if err := f(c); err != nil {
+		return errors.Join(err, c.close())
+	}
+	a.warnOfHead(c)
+	return c.close()
+}
+
+// warnOfHead says that the journal's head could not be kept, where no hub runs to journal it.
+func (a *app) warnOfHead(c caller) {
+	l, ok := c.(*local)
+	if !ok {
+		return
+	}
+	if err := l.s.store.HeadProblem(); err != nil {
+		fmt.Fprintln(a.errOut, "doorhub: warning:", err)
+	}
 }
 
 // localService serves commands that find no hub running.

@@ -61,7 +61,9 @@ type headFile struct {
 	fits func(Head) (bool, error)
 
 	f       *os.File // nil: not open, to be opened with the next write
+	lacking string   // what there was in place of a head when the journal, with records, was opened
 	strange []Head   // the lines below
+	made    bool     // the file is of this process's writing
 	problem error    // of the last write
 }
 
@@ -95,6 +97,9 @@ func (h *headFile) open(head Head) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	if len(known) > 0 && !h.made { // a disk that came late
+		h.lacking = ""
+	}
 	var strange []Head
 	for _, k := range known {
 		ok, err := h.fits(k)
@@ -108,12 +113,24 @@ func (h *headFile) open(head Head) error {
 	if err := replaceHeads(h.path, head, strange); err != nil {
 		return explainFile("write the head file", h.path, err)
 	}
+	h.made = true
 	f, err := os.OpenFile(h.path, os.O_WRONLY, 0)
 	if err != nil {
 		return explainFile("write the head file", h.path, err)
 	}
 	h.f, h.strange = f, strange
 	return nil
+}
+
+// lookFor notes whether there is a head to hold a journal with records against.
+func (h *headFile) lookFor() {
+	known, err := readHeads(h.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		h.lacking = "no head file"
+	case err == nil && len(known) == 0:
+		h.lacking = "an empty head file"
+	}
 }
 
 func (h *headFile) state() error {

@@ -37,6 +37,9 @@ func (s *Store) openJournal(ctx context.Context) (err error) {
 		return explain("open the journal", err)
 	}
 	s.file = headFile{path: s.headPath(), fits: s.fits}
+	if s.chain.head.Seq > 0 {
+		s.file.lookFor()
+	}
 	s.file.write(s.chain.head)
 	return nil
 }

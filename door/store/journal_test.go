@@ -340,9 +340,9 @@ func TestHeadFileOutOfReach(t *testing.T) {
 	if s.HeadProblem() == nil {
 		t.Error("no problem is told")
 	}
-	if _, err := s.Verify(context.Background(), nil, nil); err == nil {
-		t.Error("verified against a head file that is not there")
-	}
+	_, err := s.Verify(context.Background(), nil, nil)
+	wantErr(t, err, ErrUnchecked)
+	mustVerify(t, s, s.Head())
 	must(t, os.Mkdir(stick, 0o700))
 	mustAppend(t, s, someRecords(1)...)
 	must(t, s.HeadProblem())

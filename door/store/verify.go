@@ -40,16 +40,22 @@ func (e *ChainError) Error() string {
 	return fmt.Sprintf("record %d is %s: %s", e.Seq, e.Wrong, e.Detail)
 }
 
+// ErrUnchecked says that all records are right, and that nothing could tell whether there
+// were more.
+var ErrUnchecked = errors.New("a cut-off tail could not be looked for; give --head")
+
 // verifyChunk makes a chunk some 30 ms of work.
 const verifyChunk = 8192
 
 // Verify checks every record of the journal against its hash, its neighbours, the heads
 // given and the head file, and returns the journal's head. The error is a *ChainError for
 // the first record that was changed, is missing or out of order, or for a tail that was cut
-// off. progress, if not nil, is told how far it has come. Records may be appended meanwhile;
+// off. It is ErrUnchecked when no heads are given and the head file was missing or empty when
+// the journal was opened, or is out of reach. progress, if not nil, is told how far it has come. Records may be appended meanwhile;
 // what comes after the start is not looked at.
 func (s *Store) Verify(ctx context.Context, heads []Head, progress func(done, total uint64)) (Head, error) {
 	filed, fileErr := readHeads(s.headPath()) // before the end is read, which may move on
+	given := len(heads) > 0
 	heads = slices.Concat(heads, filed, []Head{s.Head()})
 	last, err := s.lastSeq(ctx)
 	if err != nil {
@@ -62,10 +68,28 @@ func (s *Store) Verify(ctx context.Context, heads []Head, progress func(done, to
 	if err := s.compareHeads(head, heads); err != nil {
 		return head, err
 	}
-	if errors.Is(fileErr, fs.ErrNotExist) && s.HeadProblem() == nil {
-		return head, fmt.Errorf("the head file was deleted while in use: restart doorhub: %w", fileErr)
+	return head, s.judgeHeadFile(fileErr, head.Seq > 0 && !given)
+}
+
+// judgeHeadFile says what the head file, read with err, was worth for a journal that is whole;
+// needed is whether there is nothing else to find a cut-off tail by.
+func (s *Store) judgeHeadFile(err error, needed bool) error {
+	s.mu.Lock()
+	lacking, problem := s.file.lacking, s.file.state()
+	s.mu.Unlock()
+	gone := errors.Is(err, fs.ErrNotExist)
+	switch {
+	case gone && problem == nil && lacking == "":
+		return fmt.Errorf("the head file was deleted while in use: restart doorhub: %w", err)
+	case err != nil && !gone:
+		return err
+	case gone && lacking == "":
+		lacking = "no head file"
 	}
-	return head, fileErr
+	if lacking == "" || !needed {
+		return nil
+	}
+	return fmt.Errorf("%s %s: %w", lacking, s.headPath(), ErrUnchecked)
 }
 
 func (s *Store) lastSeq(ctx context.Context) (uint64, error) {
