@@ -16,7 +16,7 @@ const (
 	SmallFace    Reason = "small_face"     // under min_face
 	Blurred      Reason = "blurred"        // sharpness under blur
 	MatchesOther Reason = "matches_other"  // looks like somebody else who is enrolled
-	TwoPeople    Reason = "several_people" // the pictures of this enrolment are not of one person
+	TwoPeople    Reason = "several_people" // the pictures are not of one person, or not of who is enrolled
 )
 
 // Refusal is one picture that is not enrolled, and why.
@@ -118,6 +118,10 @@ func (c Config) refuse(person string, p portrait, g *Gallery, identify float64) 
 		if m.Person != person && m.Distance < identify {
 			return MatchesOther, fmt.Sprintf("the face is that of %s, who is enrolled already (distance %.2f)", m.Person, m.Distance)
 		}
+	}
+	if own, ok := g.distance(person, f.descriptor); ok && own > Limit {
+		return TwoPeople, fmt.Sprintf("the face is not the one that %s has enrolled (distance %.2f, at most %.2f): "+
+			"if the person really changed, remove the face first (doorhub people remove takes it with the person)", person, own, Limit)
 	}
 	return "", ""
 }

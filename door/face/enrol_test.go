@@ -12,7 +12,7 @@ import (
 func good(who float32) portrait { return portrait{faces: []portrayed{{200, 300, at(who)}}} }
 
 func TestJudge(t *testing.T) {
-	enrolled := gallery(t, one("ann", 0), one("bob", 5))
+	enrolled := gallery(t, one("ann", 0), one("bob", 5), Enrolled{"dan", []Descriptor{at(8), at(9)}}, Enrolled{Person: "eve"})
 	wide := func(width int, sharp float64) portrait {
 		return portrait{faces: []portrayed{{width, sharp, at(0)}}}
 	}
@@ -25,6 +25,7 @@ func TestJudge(t *testing.T) {
 		detail    string   // in the first refusal
 	}{
 		"one good":         {"ann", []portrait{good(0.25)}, 1, nil, ""},
+		"no face yet":      {"eve", []portrait{good(2)}, 1, nil, ""},
 		"a new person":     {"cat", []portrait{good(2), good(2.5)}, 2, nil, ""},
 		"unreadable":       {"ann", []portrait{{err: errors.New("cut off")}}, 0, []Reason{Unreadable}, "picture 1: cut off"},
 		"no face":          {"ann", []portrait{{}}, 0, []Reason{NoFace}, "no face of at least 80"},
@@ -34,7 +35,12 @@ func TestJudge(t *testing.T) {
 		"blurred":          {"ann", []portrait{wide(200, 39)}, 0, []Reason{Blurred}, "blurred (sharpness 39): use one of at least 40"},
 		"somebody else":    {"cat", []portrait{good(0.49)}, 0, []Reason{MatchesOther}, "that of ann"},
 		"just not another": {"cat", []portrait{good(0.5)}, 1, nil, ""},
-		"no number":        {"cat", []portrait{good(float32(math.NaN()))}, 0, []Reason{NoFace}, "cannot be described"},
+		"just the same":    {"ann", []portrait{good(0.59375)}, 1, nil, ""},
+		"not who is enrolled": {"ann", []portrait{good(0.625), good(0.25)}, 1, []Reason{TwoPeople},
+			"picture 1: the face is not the one that ann has enrolled (distance 0.62, at most 0.60): if the person really changed, remove the face first (doorhub people remove takes it with the person)"},
+		"near one of her own":     {"dan", []portrait{good(9.5)}, 1, nil, ""},
+		"another who is enrolled": {"ann", []portrait{good(5)}, 0, []Reason{MatchesOther}, "that of bob"},
+		"no number":               {"cat", []portrait{good(float32(math.NaN()))}, 0, []Reason{NoFace}, "cannot be described"},
 		"some of many": {"ann", []portrait{good(0.25), {}, wide(200, 1), good(0.375)}, 2,
 			[]Reason{NoFace, Blurred}, "picture 2: no face"},
 		"two people": {"cat", []portrait{good(2), {}, good(3)}, 0,

@@ -29,8 +29,8 @@ func Decode(data []byte) (gocv.Mat, error) {
 }
 
 // Enrol judges 1 to max_pictures JPEG or PNG files of one person, and describes those it
-// accepts. A face nearer than identify to somebody else in the gallery is refused; person is
-// the id under which the face may be in it already. Accepted are the pictures not refused;
+// accepts. A face nearer than identify to somebody else in the gallery is refused, and so is
+// one farther than Limit from all that person, an id, has in it already. Accepted are the pictures not refused;
 // when two of them show different people, all are refused.
 //
 // The error is ErrCount, or that of a recogniser that does not work; pictures that are not

@@ -105,6 +105,20 @@ func (g *Gallery) Near(d Descriptor) []door.Match {
 	return matches[:n]
 }
 
+// distance returns that of d to the person's nearest descriptor; false when there is none.
+func (g *Gallery) distance(person string, d Descriptor) (float64, bool) {
+	people := g.people.Load()
+	if people == nil {
+		return 0, false
+	}
+	for _, p := range *people {
+		if p.Person == person && len(p.Descriptors) > 0 {
+			return nearest(p.Descriptors, d), true
+		}
+	}
+	return 0, false
+}
+
 func nearest(all []Descriptor, d Descriptor) float64 {
 	least := math.Inf(1)
 	for _, other := range all {

@@ -281,6 +281,7 @@ func TestEnrol(t *testing.T) {
 		want     []Reason // of the refused
 	}{
 		"again":         {"ann", [][]byte{portrait("obama_partial_face2.jpg")}, nil},
+		"not ann":       {"ann", [][]byte{biden, portrait("obama3.jpg")}, []Reason{TwoPeople}},
 		"another":       {"bob", [][]byte{biden}, nil},
 		"somebody else": {"bob", [][]byte{portrait("obama_partial_face.jpg")}, []Reason{MatchesOther}},
 		"mixed":         {"bob", [][]byte{biden, portrait("obama3.jpg")}, []Reason{MatchesOther}},
