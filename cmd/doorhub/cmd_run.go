@@ -38,6 +38,12 @@ func (c runCmd) Run(a *app) error {
 		return err
 	}
 	h.log.Info("ready", "component", "hub", "doors", len(cfg.Doors), "vision", hasVision, "data", cfg.Data)
+	for _, d := range cfg.Doors {
+		if h.doors[d.ID].typeFrom(a.ctx, a.in) {
+			fmt.Fprintf(a.errOut, "doorhub: door %s is simulated: type a PIN here, and Enter\n", d.ID)
+			break
+		}
+	}
 	<-a.ctx.Done()
 	h.log.Info("stopping", "component", "hub")
 	return h.close()

@@ -60,6 +60,8 @@ type Lock struct {
 type Switch struct {
 	lock.SwitchConfig `yaml:",inline"`
 	Line              gpio.Line `yaml:"line"`
+
+	none bool // said so, which also goes for simulated hardware
 }
 
 // Keypad is a 4x4 keypad and its lines, named by pin.
@@ -124,8 +126,8 @@ func Defaults() Config {
 func doorDefaults() Door {
 	d := Door{Portal: door.PortalDefaults(), Hardware: onGPIO, Keypads: []Keypad{}, Cameras: []Camera{}}
 	d.Lock = Lock{Config: lock.Defaults(), Line: gpio.Defaults(), RelockLine: gpio.Defaults(), BoltLine: inputDefaults()}
-	d.Contact = Switch{lock.ContactDefaults(), inputDefaults()}
-	d.REX = Switch{lock.REXDefaults(), inputDefaults()}
+	d.Contact = Switch{SwitchConfig: lock.ContactDefaults(), Line: inputDefaults()}
+	d.REX = Switch{SwitchConfig: lock.REXDefaults(), Line: inputDefaults()}
 	return d
 }
 
@@ -158,7 +160,7 @@ func (s *Switch) UnmarshalYAML(n *yaml.Node) error {
 		if n.Value != "none" {
 			return fmt.Errorf("%q: use none, or name a pin as in line: {pin: GPIO27}", n.Value)
 		}
-		s.Line = inputDefaults()
+		s.Line, s.none = inputDefaults(), true
 		return nil
 	}
 	return n.Decode((*plain)(s))
@@ -169,6 +171,13 @@ func (k *Keypad) UnmarshalYAML(n *yaml.Node) error {
 	type plain Keypad
 	*k = keypadDefaults()
 	return n.Decode((*plain)(k))
+}
+
+// UnmarshalYAML reads a sensor over its defaults.
+func (s *Sensor) UnmarshalYAML(n *yaml.Node) error {
+	type plain Sensor
+	*s = Sensor{Kind: discovery.ClassWindow}
+	return n.Decode((*plain)(s))
 }
 
 // UnmarshalYAML reads a camera over its defaults.
@@ -183,7 +192,7 @@ func (c Config) house() door.Config {
 	h := c.House
 	for _, d := range c.Doors {
 		p := d.Portal
-		p.Contact = d.Hardware == simulated || d.Contact.Line.Wired()
+		p.Contact = d.has(d.Contact)
 		p.Bolt = d.Lock.Kind == lock.Bolt
 		p.Cameras = map[door.Side]int{}
 		for _, cam := range d.Cameras {
@@ -208,6 +217,9 @@ func (c Config) watched(doorID string) bool {
 	}
 	return false
 }
+
+// has reports whether the door has a contact or button.
+func (d Door) has(s Switch) bool { return !s.none && (d.Hardware == simulated || s.Line.Wired()) }
 
 // nthOnSide returns which of the cameras on its side the i-th camera is, from 0.
 func (d Door) nthOnSide(i int) (n int) {

@@ -27,7 +27,7 @@ func TestExampleIsTheDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(Defaults(), got, cmp.AllowUnexported(Config{})); diff != "" {
+	if diff := cmp.Diff(Defaults(), got, cmp.AllowUnexported(Config{}, Switch{})); diff != "" {
 		t.Errorf("config.example.yaml differs from Defaults() (-default +example):\n%s", diff)
 	}
 }
@@ -154,14 +154,29 @@ sensors: []
 		t.Fatal(err)
 	}
 	back := doorDefaults()
-	back.ID, back.Hardware = "back", simulated
+	back.ID, back.Hardware, back.Contact.none = "back", simulated, true
 	pad, cam := keypadDefaults(), cameraDefaults()
 	pad.Side, cam.Source = "exit", "rtsp://camera/1"
 	back.Keypads, back.Cameras = []Keypad{pad}, []Camera{cam}
 	want := Defaults()
 	want.Doors, want.Sensors = []Door{back}, []Sensor{}
-	if diff := cmp.Diff(want, got, cmp.AllowUnexported(Config{})); diff != "" {
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(Config{}, Switch{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// A simulated door has a contact, unless its owner says that there is none.
+func TestSimulatedContact(t *testing.T) {
+	d := doorDefaults()
+	if d.Hardware = simulated; !d.has(d.Contact) {
+		t.Error("a simulated door has no contact by default")
+	}
+	if d.Contact.none = true; d.has(d.Contact) {
+		t.Error("contact: none is not heard on simulated hardware")
+	}
+	c := Config{Doors: []Door{d}}
+	if c.house().Doors[0].Contact {
+		t.Error("the house thinks that there is a contact")
 	}
 }
 
@@ -172,7 +187,7 @@ func TestEmptyFilesAreTheDefaults(t *testing.T) {
 			t.Errorf("%q: %v", text, err)
 			continue
 		}
-		if diff := cmp.Diff(Defaults(), got, cmp.AllowUnexported(Config{})); diff != "" {
+		if diff := cmp.Diff(Defaults(), got, cmp.AllowUnexported(Config{}, Switch{})); diff != "" {
 			t.Errorf("%q (-default +got):\n%s", text, diff)
 		}
 	}

@@ -156,6 +156,9 @@ type caller interface {
 	close() error
 }
 
+// answerPatience is how long a running hub may take to begin its answer.
+const answerPatience = time.Minute
+
 // remote calls a running hub.
 type remote struct{ http http.Client }
 
@@ -178,6 +181,7 @@ func listens(ctx context.Context, path string) error {
 
 func dialControl(path string) *remote {
 	return &remote{http.Client{Transport: &http.Transport{
+		ResponseHeaderTimeout: answerPatience,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", path)
 		},

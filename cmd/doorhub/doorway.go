@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"sync"
 
@@ -67,7 +68,13 @@ func (w *doorway) open(ctx context.Context) error {
 func (w *doorway) lines() (lines lock.Lines, contact, rex lock.Input, err error) {
 	if w.cfg.Hardware == simulated {
 		w.sim = lock.NewSimulator(w.cfg.Lock.Config, bootTime)
-		return w.sim.Lines(), w.sim.Contact(), w.sim.Button(), nil
+		if w.cfg.has(w.cfg.Contact) {
+			contact = w.sim.Contact()
+		}
+		if w.cfg.has(w.cfg.REX) {
+			rex = w.sim.Button()
+		}
+		return w.sim.Lines(), contact, rex, nil
 	}
 	l := w.cfg.Lock
 	if lines.Drive, err = w.output(l.Line, "lock", l.LockedActive()); err != nil {
@@ -213,6 +220,31 @@ func (w *doorway) pad(k Keypad) (keypad.Pad, error) {
 		rows[i], columns[i] = out, in
 	}
 	return keypad.NewMatrix(k.Config, rows, columns, gpio.Now)
+}
+
+// typeFrom takes what is typed on a terminal for the first keypad of a simulated door, and
+// reports whether there is one. It ends with ctx, or with the end of from.
+func (w *doorway) typeFrom(ctx context.Context, from io.Reader) bool {
+	if w.sim == nil || len(w.cfg.Keypads) == 0 {
+		return false
+	}
+	k := w.cfg.Keypads[0]
+	t, err := keypad.NewTerminal(k.Config, from, bootTime)
+	if err != nil { // its config was validated
+		w.log.Error("nobody can type here", "error", err)
+		return false
+	}
+	go func() {
+		err := t.Run(ctx, func(e keypad.Event) {
+			if e.Kind == keypad.Entered {
+				w.typed(w.cfg, k, e.Secret)
+			}
+		})
+		if err != nil && !errors.Is(err, io.EOF) {
+			w.log.Error("nobody can type here any more", "error", err)
+		}
+	}()
+	return true
 }
 
 // close locks the door and gives its lines back.

@@ -299,7 +299,7 @@ func (h *hub) moved(id string, err error) {
 
 func (h *hub) contactOf(id string) bool {
 	i := slices.IndexFunc(h.cfg.Doors, func(d Door) bool { return d.ID == id })
-	return i >= 0 && (h.cfg.Doors[i].Hardware == simulated || h.cfg.Doors[i].Contact.Line.Wired())
+	return i >= 0 && h.cfg.Doors[i].has(h.cfg.Doors[i].Contact)
 }
 
 func (h *hub) show(ms ...discovery.Message) {

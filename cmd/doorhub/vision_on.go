@@ -139,6 +139,7 @@ func (h *hub) watchCamera(ctx context.Context, d Door, i int, numbers *face.Numb
 	}
 	rec, err := h.vision.recogniser()
 	if errors.Is(err, face.ErrModels) {
+		h.log.Warn("no faces", "component", "vision", "door", d.ID, "error", err)
 		report("no_models", err.Error())
 		return nil
 	}
