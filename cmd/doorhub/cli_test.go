@@ -64,13 +64,15 @@ type cliHouse struct {
 	config string
 }
 
-// newCLIHouse changes the config that init wrote: old and new text in turn.
+// newCLIHouse changes the config that init wrote: old and new text in turn. Its commands wait
+// long for the store: a program that another test starts holds every open file, the store's
+// lock among them, from its fork to its exec.
 func newCLIHouse(t *testing.T, change ...string) *cliHouse {
 	t.Helper()
 	h := &cliHouse{t: t, data: initHouse(t, "--simulated")}
 	h.config = filepath.Join(h.data, "config.yaml")
 	h.edit("tls_listen: :8883", "tls_listen: 127.0.0.1:0\n    listen: 127.0.0.1:0",
-		"data: ", "clock: trust\nstore: {busy_timeout: 100ms}\ndata: ")
+		"data: ", "clock: trust\nstore: {busy_timeout: 20s}\ndata: ")
 	h.edit(change...)
 	return h
 }
@@ -133,7 +135,12 @@ func (h *cliHouse) start() (stop func() outcome) {
 // store opens the house's store, which no hub may have open.
 func (h *cliHouse) store() *store.Store {
 	h.t.Helper()
-	st, err := store.Open(h.data)
+	var st *store.Store
+	var err error
+	until(h.t, "the store, which a fork may hold", func() bool {
+		st, err = store.Open(h.data)
+		return !errors.Is(err, store.ErrInUse)
+	})
 	must(h.t, err)
 	return st
 }

@@ -137,7 +137,7 @@ func TestNobodyAnswers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := newCLIHouse(t)
+			h := newCLIHouse(t, "busy_timeout: 20s", "busy_timeout: 100ms")
 			prepare(t, h)
 			st := h.store()
 			defer st.Close()
@@ -155,7 +155,7 @@ func TestNobodyAnswers(t *testing.T) {
 // store, and ends when the hub, or the free store, answers.
 func TestCommandWaitsForTheHub(t *testing.T) {
 	t.Parallel()
-	h := newCLIHouse(t, "busy_timeout: 100ms", "busy_timeout: 20s")
+	h := newCLIHouse(t)
 	st := h.store()
 	answered := make(chan outcome, 1)
 	go func() { answered <- command(t, "", "--config", h.config, "people", "list") }()
@@ -269,5 +269,5 @@ func TestManyCommandsAtOnce(t *testing.T) {
 		if out := h.ok("log", "verify"); !strings.HasPrefix(out, "the journal is whole") {
 			t.Error(out)
 		}
-	}, "busy_timeout: 100ms", "busy_timeout: 10s")
+	})
 }

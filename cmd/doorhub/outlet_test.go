@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/doorhub/doorhub/broker"
 	"github.com/doorhub/doorhub/discovery"
 	"github.com/doorhub/doorhub/door"
@@ -184,6 +182,7 @@ func TestOutletLastWords(t *testing.T) {
 func TestOutletAfterLongSilence(t *testing.T) {
 	house := newTestHouse(t)
 	h := house.start(t)
+	h.await(door.KindStarted)
 	h.bus.client.Close() // nothing more is told
 	old := time.Now().Add(-2 * fresh)
 	rec := door.Record{Time: old, Kind: door.KindEntry, Door: "front", Side: door.Entry, Person: h.ann}
@@ -206,7 +205,7 @@ func TestOutletAfterLongSilence(t *testing.T) {
 	}
 	cursor, err := h.store.Cursor(t.Context(), "bus")
 	must(t, err)
-	if diff := cmp.Diff(kept[0].Seq, cursor); diff != "" {
-		t.Errorf("the cursor (-want +got):\n%s", diff)
+	if head := h.store.Head().Seq; cursor < kept[0].Seq || cursor > head { // the hub may have written more
+		t.Errorf("the cursor is at %d, want %d to %d", cursor, kept[0].Seq, head)
 	}
 }

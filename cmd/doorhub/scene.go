@@ -94,7 +94,7 @@ func (w *doorway) press(ctx context.Context, pad, keys string) error {
 
 // push pushes the door for a moment, as people do until the lock lets go.
 func (d *demo) push(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
