@@ -74,6 +74,10 @@ func TestPINTypedOpensTheDoor(t *testing.T) {
 	if !granted.Factors.Has(door.SetOf(door.PIN)) || locked.Reason != door.ReasonClosed {
 		t.Errorf("granted by %s, locked as %s", granted.Factors, locked.Reason)
 	}
+	if slices.ContainsFunc(h.records.seen(), isJournalProblem(journalSlow)) {
+		t.Log("ORDER NOT TESTED: this machine's disk is so busy that the door did not wait for it, and said so")
+		return
+	}
 	want := []string{"started", "granted", "entry energised", "locked"}
 	if diff := cmp.Diff(want, j.seen.seen()); diff != "" {
 		t.Errorf("durable records and the line when they were (-want +got):\n%s", diff)
