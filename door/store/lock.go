@@ -28,3 +28,9 @@ func lockFolder(dir string) (*os.File, error) {
 	}
 	return f, nil
 }
+
+// unlockFolder lets go of the folder at once. Closing alone would not while a child of this
+// process, between its fork and its exec, shares the file.
+func unlockFolder(f *os.File) error {
+	return errors.Join(syscall.Flock(int(f.Fd()), syscall.LOCK_UN), f.Close())
+}

@@ -170,7 +170,7 @@ func (s *Store) Close() error {
 		}
 	}
 	if s.lock != nil {
-		errs = append(errs, s.lock.Close())
+		errs = append(errs, unlockFolder(s.lock))
 		s.lock = nil
 	}
 	return errors.Join(errs...)
