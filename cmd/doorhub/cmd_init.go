@@ -70,7 +70,11 @@ func (c initCmd) make(cfg Config, file string, made *closers) ([]userView, error
 	if err != nil {
 		return nil, err
 	}
-	return users, writeNew(file, c.configText(cfg))
+	text, err := c.configText(cfg)
+	if err != nil {
+		return users, err
+	}
+	return users, writeNew(file, text)
 }
 
 // removeIfThere does not try on a read-only disk what is not there to be removed.
@@ -153,7 +157,7 @@ func (c initCmd) hosts() []string {
 }
 
 // configText holds what differs from the defaults; all else is in config.example.yaml.
-func (c initCmd) configText(cfg Config) []byte {
+func (c initCmd) configText(cfg Config) ([]byte, error) {
 	certs := certsFolder(cfg)
 	type brokerPart struct {
 		TLSListen string `yaml:"tls_listen"`
@@ -181,10 +185,7 @@ func (c initCmd) configText(cfg Config) []byte {
 		part.Doors = []doorPart{{"front", "Front door", simulated, make([]struct{}, 1)}}
 	}
 	text, err := yaml.Marshal(part)
-	if err != nil {
-		panic(err) // plain text and lists always marshal
-	}
-	return append([]byte("# doorhub: what differs from the defaults. config.example.yaml has every setting.\n"), text...)
+	return append([]byte("# doorhub: what differs from the defaults. config.example.yaml has every setting.\n"), text...), err
 }
 
 func writeNew(file string, text []byte) error {
