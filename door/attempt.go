@@ -17,6 +17,10 @@ type attempt struct {
 	usedAt map[string]time.Duration // person → when last seen by a face that let them in
 	saying Saying
 	calmAt time.Duration // what was said is over
+
+	challenge *challenge               // nil: none
+	turns     map[string][]Way         // person → what they will be asked for
+	unasked   map[string]time.Duration // person → not asked without a claim before
 }
 
 // claims are the factors of one person but for the face.
@@ -26,13 +30,15 @@ type claims struct {
 	faced    bool    // a face came since
 	distance float64 // the nearest one came
 	spoofed  bool
+	proven   proof // the most that spoke for one that came near enough
 }
 
 const refusalShown = 4 * time.Second
 
 func newAttempt(p *portal, side Side) *attempt {
 	return &attempt{portal: p, side: side, claims: map[string]*claims{}, tracks: map[int]*sighting{},
-		logged: map[string]time.Duration{}, usedAt: map[string]time.Duration{}, saying: SayReady}
+		logged: map[string]time.Duration{}, usedAt: map[string]time.Duration{}, saying: SayReady,
+		turns: map[string][]Way{}, unasked: map[string]time.Duration{}}
 }
 
 func (a *attempt) timers(ts []timer) []timer {
@@ -41,8 +47,11 @@ func (a *attempt) timers(ts []timer) []timer {
 	}
 	for _, track := range sortedKeys(a.tracks) {
 		s := a.tracks[track]
-		ts = append(ts, timer{s.last + a.cfgWindow(), func() { delete(a.tracks, track) }})
-		ts = add(ts, s.logAt, func() { s.logAt = 0; a.seen(Record{}) })
+		ts = append(ts, timer{s.last + a.cfgWindow(), func() { delete(a.tracks, track); a.lose(track, WhyLost) }})
+		ts = add(ts, s.logAt, func() { a.lapse(s) })
+	}
+	if a.challenge != nil {
+		ts = append(ts, timer{a.challenge.due, a.unanswered})
 	}
 	return add(ts, a.calmAt, a.calm)
 }
@@ -80,6 +89,10 @@ func (a *attempt) unsay(s Saying) {
 }
 
 func (a *attempt) calm() {
+	if c := a.challenge; c != nil { // somebody else's answer was shown for a moment
+		a.say(c.turns[c.done].saying(), c.person, c.due-a.now.Mono)
+		return
+	}
 	a.calmAt, a.saying = 0, SayReady
 	a.do(Prompt{Door: a.portal.cfg.ID, Side: a.side, Say: SayReady})
 }
@@ -124,7 +137,7 @@ func (a *attempt) claimed(in Claim) {
 	c.at[in.Factor] = a.now.Mono
 	c.given |= SetOf(in.Factor)
 	for _, track := range sortedKeys(a.tracks) {
-		c.notice(in.Person, a.tracks[track])
+		a.notice(in.Person, c, a.tracks[track])
 	}
 	if v := a.judge(in.Person); !v.Opens {
 		a.ask(in.Person, v)
@@ -133,8 +146,14 @@ func (a *attempt) claimed(in Claim) {
 
 // ask says what is still wanted.
 func (a *attempt) ask(person string, v Verdict) {
+	if a.challenge != nil && a.challenge.person == person {
+		return // which has been said
+	}
 	say := SayMore
-	if v.Missing.Has(SetOf(FaceID)) {
+	switch {
+	case v.Unproven != "" && a.counters[personKey(person)].locked(a.now.Mono):
+		say = SayLockedOut
+	case v.Missing.Has(SetOf(FaceID)):
 		say = SayFace
 	}
 	a.say(say, person, a.cfgWindow())
@@ -148,13 +167,18 @@ func (a *attempt) judgeAll() {
 }
 
 // notice remembers the nearest that a face came to the claimed person.
-func (c *claims) notice(person string, s *sighting) {
-	if s.liveness == Spoof {
+func (a *attempt) notice(person string, c *claims, s *sighting) {
+	sure := a.proof(s)
+	if sure == noProof {
 		c.spoofed = true
 		return
 	}
-	if d := s.distance(person); !c.faced || d < c.distance {
+	d := s.distance(person)
+	if !c.faced || d < c.distance {
 		c.faced, c.distance = true, d
+	}
+	if d <= a.House.cfg.Verify {
+		c.proven = max(c.proven, sure)
 	}
 }
 
@@ -174,18 +198,25 @@ func (a *attempt) others(person string) Set {
 // judge grants if the person's factors satisfy a policy, and uses up what opened the door:
 // nothing opens it twice.
 func (a *attempt) judge(person string) Verdict {
-	given := a.others(person)
+	given, sure := a.others(person), noProof
 	s, l := a.best(person)
 	if s != nil {
 		given |= SetOf(FaceID)
+		sure = a.proof(s)
 	}
-	v := a.House.cfg.Decide(a.people[person], given, a.blind(a.side))
+	v := a.House.cfg.decide(a.people[person], given, sure, a.blind(a.side))
+	if v.Unproven != "" {
+		a.prove(person, s, v.Unproven)
+	}
 	if !v.Opens {
 		return v
 	}
+	if a.challenge != nil && a.challenge.person == person { // no longer needed
+		a.endChallenge()
+	}
 	r := Record{Factors: v.By}
 	if v.By.Has(SetOf(FaceID)) {
-		r.Details = faceDetails(s, l)
+		r.Details = a.faceDetails(s, l)
 		s.grantee, s.granted = person, l
 	}
 	if v.Fallback {
@@ -202,11 +233,14 @@ func (a *attempt) giveUp(person string) {
 	c := a.claims[person]
 	delete(a.claims, person)
 	given := c.given
-	if c.faced && c.distance <= a.House.cfg.Verify && !c.spoofed {
+	if c.proven > noProof && !c.spoofed {
 		given |= SetOf(FaceID)
 	}
-	v := a.House.cfg.Decide(a.people[person], given, a.blind(a.side))
-	r := Record{Person: person, Factors: given, Reason: a.why(c, v.Missing),
+	v := a.House.cfg.decide(a.people[person], given, c.proven, a.blind(a.side))
+	if v.Missing.Has(SetOf(FaceID)) {
+		given &^= SetOf(FaceID)
+	}
+	r := Record{Person: person, Factors: given, Reason: a.why(c, v),
 		Details: map[string]string{DetailMissing: v.Missing.String()}}
 	if c.faced {
 		r.Details[DetailDistance] = distanceText(c.distance)
@@ -214,9 +248,9 @@ func (a *attempt) giveUp(person string) {
 	a.deny(r, SayDenied)
 }
 
-func (a *attempt) why(c *claims, missing Set) string {
+func (a *attempt) why(c *claims, v Verdict) string {
 	switch {
-	case !missing.Has(SetOf(FaceID)):
+	case !v.Missing.Has(SetOf(FaceID)):
 		return ReasonIncomplete
 	case a.blind(a.side):
 		return ReasonNoVision
@@ -226,6 +260,8 @@ func (a *attempt) why(c *claims, missing Set) string {
 		return ReasonNoFace
 	case c.distance > a.House.cfg.Verify:
 		return ReasonFaceMismatch
+	case v.Unproven != "":
+		return ReasonUnsure
 	}
 	return ReasonIncomplete
 }
@@ -242,6 +278,12 @@ func distanceText(d float64) string { return strconv.FormatFloat(d, 'f', 2, 64) 
 func (p *portal) forgetStrangers() {
 	stranger := func(id string) bool { _, ok := p.people[id]; return !ok }
 	for _, a := range p.sides {
+		if c := a.challenge; c != nil && stranger(c.person) {
+			a.endChallenge()
+			a.calm()
+		}
+		maps.DeleteFunc(a.turns, func(id string, _ []Way) bool { return stranger(id) })
+		maps.DeleteFunc(a.unasked, func(id string, _ time.Duration) bool { return stranger(id) })
 		maps.DeleteFunc(a.claims, func(id string, _ *claims) bool { return stranger(id) })
 		maps.DeleteFunc(a.logged, func(id string, _ time.Duration) bool { return id != "" && stranger(id) })
 		maps.DeleteFunc(a.usedAt, func(id string, _ time.Duration) bool { return stranger(id) })

@@ -14,8 +14,12 @@ type Config struct {
 	Window   time.Duration `yaml:"window"`   // factors count together within it
 	Identify float64       `yaml:"identify"` // 1:N face threshold, Euclidean
 	Verify   float64       `yaml:"verify"`   // 1:1 face threshold, against the one who is claimed
-	Liveness string        `yaml:"liveness"` // "off": an unjudged face counts
 	Quiet    time.Duration `yaml:"quiet"`    // the same face is logged as seen once in it
+
+	Liveness   LivenessMode         `yaml:"liveness"`    // how sure to be that a face is a head
+	LivenessOf map[Set]LivenessMode `yaml:"liveness_of"` // the same for single policies
+	Turns      int                  `yaml:"turns"`       // of the head, in a challenge
+	TurnTime   time.Duration        `yaml:"turn_time"`   // for each; twice as long for the first
 
 	Doors   []Portal `yaml:"-"`
 	Sensors []string `yaml:"-"` // ids
@@ -52,8 +56,12 @@ func Defaults() Config {
 		Window:   20 * time.Second,
 		Identify: 0.50,
 		Verify:   0.55,
-		Liveness: "off",
 		Quiet:    30 * time.Second,
+
+		Liveness:   LivenessOff,
+		LivenessOf: map[Set]LivenessMode{},
+		Turns:      3,
+		TurnTime:   4 * time.Second,
 	}
 }
 
@@ -81,10 +89,7 @@ func (c Config) Validate() error {
 	errs = append(errs,
 		between("window", c.Window, time.Second, 5*time.Minute),
 		between("quiet", c.Quiet, 0, time.Hour),
-		threshold("identify", c.Identify), threshold("verify", c.Verify))
-	if c.Liveness != "off" {
-		errs = append(errs, fmt.Errorf("liveness: %q: only off can be had yet", c.Liveness))
-	}
+		threshold("identify", c.Identify), threshold("verify", c.Verify), c.validLiveness())
 	ids := map[string]bool{}
 	for _, p := range c.Doors {
 		errs = append(errs, p.Validate())

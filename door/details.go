@@ -8,7 +8,9 @@ const (
 	DetailFor      = "for"       // duration: lockout (how long), closed (how long it was open)
 	DetailMissing  = "missing"   // set: denied, what the nearest policy still wanted
 	DetailDistance = "distance"  // granted, denied, seen: the face's distance
-	DetailLiveness = "liveness"  // granted, seen: how the face was judged
+	DetailLiveness = "liveness"  // granted, seen: how the face was judged: unjudged, unsure, live, challenge
+	DetailWhy      = "why"       // denied for a challenge: what was wrong with it
+	DetailTurns    = "turns"     // denied for a challenge: turns done, of turns asked for, as "1/3"
 	DetailKnown    = "known"     // denied: ids of those known when a wrong secret was typed
 	DetailGrantee  = "let_in_by" // person id: entry, not_entered of somebody let in from afar
 	DetailInside   = "inside"    // entry, exit: "uncertain" when nobody can say who is inside any more
@@ -29,6 +31,8 @@ const (
 	ReasonNoFace       = "no_face"       // a claim, and no face came
 	ReasonFaceMismatch = "face_mismatch" // a claim, and the face is not that person's
 	ReasonSpoof        = "spoof"         // a picture in place of a head
+	ReasonUnsure       = "unsure_alive"  // nobody could say whether the face is a head
+	ReasonChallenge    = "challenge"     // the head was not turned as asked
 	ReasonNoVision     = "no_vision"     // faces could not be seen
 	ReasonIncomplete   = "incomplete"    // another factor was wanted
 
@@ -42,6 +46,14 @@ const (
 	ReasonAhead      = "ahead"          // issued more than 10 s from now
 	ReasonReplayed   = "replayed"       // seen before
 	ReasonUnsynced   = "clock_unsynced" // the hub does not know the time, so it cannot judge
+)
+
+// What can be wrong with a challenge; a camera knows more words.
+const (
+	WhyNoAnswer = "no_answer" // nobody turned at all
+	WhyTooSlow  = "too_slow"  //
+	WhyLost     = "lost"      // the face was lost
+	WhySpoof    = "spoof"     // the face turned out to be a picture
 )
 
 // What else a Reason can say.

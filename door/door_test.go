@@ -78,21 +78,25 @@ func TestConfigValidate(t *testing.T) {
 		t.Fatalf("the defaults are refused: %v", err)
 	}
 	for want, spoil := range map[string]func(*Config){
-		"use 1 to 32 of a-z":           func(c *Config) { c.Doors[0].ID = "Front door" },
-		"two doors are called":         func(c *Config) { c.Doors = append(c.Doors, c.Doors[0]) },
-		"use handle, rex or reader":    func(c *Config) { c.Doors[0].Egress = "window" },
-		"grant: 0s: use 1s to 1m0s":    func(c *Config) { c.Doors[0].Grant = 0 },
-		"late: -1s":                    func(c *Config) { c.Doors[0].Late = -time.Second },
-		"held_open: 1s":                func(c *Config) { c.Doors[0].HeldOpen = time.Second },
-		"name at least one set":        func(c *Config) { c.Policy = nil },
-		"an empty policy would open":   func(c *Config) { c.Policy = []Set{0} },
-		"never for a reader":           func(c *Config) { c.Policy = []Set{SetOf(Remote)} },
-		"name two other factors":       func(c *Config) { c.Fallback = []Set{SetOf(PIN, FaceID)} },
-		"a fallback needs two factors": func(c *Config) { c.Fallback = []Set{SetOf(PIN)} },
-		"window: 0s":                   func(c *Config) { c.Window = 0 },
-		"identify: NaN":                func(c *Config) { c.Identify = math.NaN() },
-		"verify: 0.7":                  func(c *Config) { c.Verify = 0.7 },
-		"only off can be had":          func(c *Config) { c.Liveness = "on" },
+		"use 1 to 32 of a-z":             func(c *Config) { c.Doors[0].ID = "Front door" },
+		"two doors are called":           func(c *Config) { c.Doors = append(c.Doors, c.Doors[0]) },
+		"use handle, rex or reader":      func(c *Config) { c.Doors[0].Egress = "window" },
+		"grant: 0s: use 1s to 1m0s":      func(c *Config) { c.Doors[0].Grant = 0 },
+		"late: -1s":                      func(c *Config) { c.Doors[0].Late = -time.Second },
+		"held_open: 1s":                  func(c *Config) { c.Doors[0].HeldOpen = time.Second },
+		"name at least one set":          func(c *Config) { c.Policy = nil },
+		"an empty policy would open":     func(c *Config) { c.Policy = []Set{0} },
+		"never for a reader":             func(c *Config) { c.Policy = []Set{SetOf(Remote)} },
+		"name two other factors":         func(c *Config) { c.Fallback = []Set{SetOf(PIN, FaceID)} },
+		"a fallback needs two factors":   func(c *Config) { c.Fallback = []Set{SetOf(PIN)} },
+		"window: 0s":                     func(c *Config) { c.Window = 0 },
+		"identify: NaN":                  func(c *Config) { c.Identify = math.NaN() },
+		"verify: 0.7":                    func(c *Config) { c.Verify = 0.7 },
+		"use off, passive or challenge":  func(c *Config) { c.Liveness = "on" },
+		"liveness_of: face: \"no\"":      func(c *Config) { c.LivenessOf = map[Set]LivenessMode{SetOf(FaceID): "no"} },
+		"name policies that hold a face": func(c *Config) { c.LivenessOf = map[Set]LivenessMode{SetOf(PIN): LivenessOff} },
+		"turns: 0: use 1 to 5":           func(c *Config) { c.Turns = 0 },
+		"turn_time: 1s: use 2s":          func(c *Config) { c.TurnTime = time.Second },
 	} {
 		c := good()
 		spoil(&c)
@@ -145,7 +149,7 @@ func TestPastInside(t *testing.T) {
 
 func TestDecide(t *testing.T) {
 	cfg := Defaults()
-	cfg.Fallback = []Set{SetOf(PIN, Card)}
+	cfg.Fallback, cfg.Liveness = []Set{SetOf(PIN, Card)}, LivenessOff
 	for _, c := range []struct {
 		name  string
 		p     Person
@@ -163,8 +167,37 @@ func TestDecide(t *testing.T) {
 		{"a remote code is none for the door", Person{Policies: []Set{SetOf(Remote)}}, SetOf(Remote), false, Verdict{}},
 		{"a fallback of one factor opens nothing", Person{Fallback: []Set{SetOf(PIN)}}, SetOf(PIN), true, Verdict{Missing: SetOf(FaceID)}},
 	} {
-		if diff := gocmp.Diff(c.want, cfg.Decide(c.p, c.given, c.blind)); diff != "" {
+		if diff := gocmp.Diff(c.want, cfg.Decide(c.p, c.given, Unjudged, c.blind)); diff != "" {
 			t.Errorf("%s (-want +got)\n%s", c.name, diff)
+		}
+	}
+}
+
+func TestDecideByLiveness(t *testing.T) {
+	cfg := Defaults()
+	both, face := SetOf(PIN, FaceID), SetOf(FaceID)
+	cfg.Policy, cfg.Liveness = []Set{both, face}, LivenessPassive
+	cfg.LivenessOf = map[Set]LivenessMode{face: LivenessChallenge}
+	for _, c := range []struct {
+		name  string
+		given Set
+		sure  proof
+		want  Verdict
+	}{
+		{"a head and a PIN", both, byMotion, Verdict{Opens: true, By: both}},
+		{"perhaps a picture", both, bySight, Verdict{Missing: face, Unproven: LivenessPassive}},
+		{"a picture", both, noProof, Verdict{Missing: face}},
+		{"a head alone", face, byMotion, Verdict{Missing: face, Unproven: LivenessChallenge}},
+		{"a head alone that was challenged", face, byChallenge, Verdict{Opens: true, By: face}},
+		{"a PIN alone", SetOf(PIN), noProof, Verdict{Missing: face}},
+	} {
+		if diff := gocmp.Diff(c.want, cfg.decide(Person{}, c.given, c.sure, false)); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", c.name, diff)
+		}
+	}
+	for alive, opens := range map[Liveness]bool{Live: true, Unsure: false, Unjudged: false, Spoof: false, "": false} {
+		if v := cfg.Decide(Person{}, both, alive, false); v.Opens != opens {
+			t.Errorf("a face that is %q with a PIN opens: %v", alive, v.Opens)
 		}
 	}
 }

@@ -28,6 +28,16 @@ type (
 		Person string // whom it is for, when that is known
 	}
 
+	// Watch asks the cameras on a side of a door to watch how a face turns, and to answer with
+	// Turned; without a Way, no more.
+	Watch struct {
+		Door   string
+		Side   Side
+		Track  int
+		Way    Way
+		Within time.Duration // after it no answer counts
+	}
+
 	// Show tells the present state of a door after a change.
 	Show struct {
 		Door  string
@@ -55,6 +65,10 @@ const (
 	SayReady     Saying = "ready"      // nobody is being served
 	SayFace      Saying = "face"       // look at the camera
 	SayMore      Saying = "more"       // one more factor: PIN or card
+	SayLeft      Saying = "turn_left"  // turn the head and back: as a picture cannot
+	SayRight     Saying = "turn_right" //
+	SayUp        Saying = "look_up"    //
+	SayDown      Saying = "look_down"  //
 	SayWelcome   Saying = "welcome"    // the door is open to you
 	SayDenied    Saying = "denied"     // no
 	SayLockedOut Saying = "locked_out" // too many wrong tries: wait
@@ -80,6 +94,7 @@ func (Write) effect()      {}
 func (Unlock) effect()     {}
 func (Lock) effect()       {}
 func (Prompt) effect()     {}
+func (Watch) effect()      {}
 func (Show) effect()       {}
 func (ShowSensor) effect() {}
 func (Keep) effect()       {}

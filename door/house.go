@@ -4,6 +4,7 @@
 package door
 
 import (
+	"math/rand/v2"
 	"slices"
 	"time"
 )
@@ -21,6 +22,7 @@ type House struct {
 	floods   map[string]*flood // by part
 	issued   map[issue]time.Duration
 	started  time.Time // by the clock as it is set now
+	rand     *rand.Rand
 
 	now Instant  // of the present Step
 	out []Effect // of the present Step
@@ -31,6 +33,7 @@ type Kept struct {
 	People   []Person
 	Lockouts map[string]Lockout
 	Past     Past
+	Seed     [32]byte // for what nobody may foresee: new and random at each start
 }
 
 // New makes a house that is locked and knows what was kept. Lockouts go on from now.
@@ -47,6 +50,7 @@ func New(cfg Config, kept Kept, now Instant) (*House, error) {
 		floods:   map[string]*flood{},
 		issued:   map[issue]time.Duration{},
 		started:  now.Wall,
+		rand:     newRand(kept.Seed),
 	}
 	for _, p := range cfg.Doors {
 		h.doors = append(h.doors, newPortal(h, p))
@@ -104,6 +108,10 @@ func (h *House) atDoor(in Input) {
 	case Face:
 		if p := h.door(in.Door); p != nil {
 			p.face(in)
+		}
+	case Turned:
+		if p := h.door(in.Door); p != nil {
+			p.turned(in)
 		}
 	case Gone:
 		if p := h.door(in.Door); p != nil {

@@ -32,6 +32,15 @@ type (
 		Liveness Liveness
 	}
 
+	// Turned is what a camera saw of a turn of the head that a Watch asked for.
+	Turned struct {
+		Door  string
+		Side  Side
+		Track int
+		Way   Way    // which was asked for
+		Why   string // "" when the head turned that way and like a head, in time; else what was wrong, in one word
+	}
+
 	// Gone tells that a track has left the camera's view.
 	Gone struct {
 		Door  string
@@ -107,9 +116,11 @@ type Match struct {
 // Liveness says whether a face is a head and not a picture.
 type Liveness string
 
-// Unjudged is a face nobody has judged; a policy with liveness off takes it as it is.
+// How a face was judged. One that nobody has judged yet may still be: nobody is asked to turn
+// before it is unsure.
 const (
 	Unjudged Liveness = "unjudged"
+	Unsure   Liveness = "unsure" // it did not move enough to say
 	Live     Liveness = "live"
 	Spoof    Liveness = "spoof"
 )
@@ -137,6 +148,7 @@ func (Started) input()  {}
 func (Stopping) input() {}
 func (Claim) input()    {}
 func (Face) input()     {}
+func (Turned) input()   {}
 func (Gone) input()     {}
 func (Contact) input()  {}
 func (REX) input()      {}

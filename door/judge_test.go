@@ -29,7 +29,16 @@ type judge struct {
 	own     map[string]time.Duration   // person → locked until, as the house has kept it
 	logged  map[string]time.Duration   // door/side/person → when last seen
 	floods  map[string][]time.Duration // what → when in the last minute
+	asked   map[string]*askedTurns     // door/side → the challenge there
+	turned  map[int]time.Duration      // track → when it last did all that it was asked for
 	names   []string                   // of all who ever lived here
+}
+
+// askedTurns is a challenge, as its effects and the answers to them tell.
+type askedTurns struct {
+	track, done int
+	way         Way // asked for now; "": answered
+	until       time.Duration
 }
 
 // watched is a door as its effects tell.
@@ -52,6 +61,7 @@ func newJudge(cfg Config, people []Person) *judge {
 func (j *judge) restart() {
 	j.history, j.spent, j.dark = nil, map[string]int{}, map[string]map[int]bool{}
 	j.logged, j.floods = map[string]time.Duration{}, map[string][]time.Duration{}
+	j.asked, j.turned = map[string]*askedTurns{}, map[int]time.Duration{}
 	j.doors = map[string]*watched{}
 	for _, p := range j.cfg.Doors {
 		j.doors[p.ID] = &watched{cfg: p}
@@ -92,6 +102,8 @@ func (j *judge) check(now Instant, in Input, effects []Effect) string {
 			granted = -1
 		case Lock:
 			j.locked(j.doors[e.Door])
+		case Watch:
+			bad = first(bad, j.watch(e))
 		case Keep:
 			bad = first(bad, j.keep(e))
 		}
@@ -109,8 +121,46 @@ func first(bads ...string) string {
 	return bads[max(0, slices.IndexFunc(bads, func(s string) bool { return s != "" }))]
 }
 
+// watch follows what is asked of a face.
+func (j *judge) watch(e Watch) string {
+	place := e.Door + "/" + string(e.Side)
+	c := j.asked[place]
+	if e.Way == "" {
+		delete(j.asked, place)
+		if c == nil || c.track != e.Track {
+			return "ends a challenge that there is not"
+		}
+		return ""
+	}
+	if c == nil {
+		c = &askedTurns{track: e.Track}
+		j.asked[place] = c
+	} else if c.track != e.Track || c.way != "" {
+		return "asks for another turn before the last was answered"
+	}
+	c.way, c.until = e.Way, j.now().Mono+e.Within
+	return ""
+}
+
+func (j *judge) answer(in Turned) {
+	c := j.asked[in.Door+"/"+string(in.Side)]
+	if c == nil || in.Track != c.track || in.Way != c.way || in.Why != "" || j.now().Mono >= c.until {
+		return
+	}
+	c.way = ""
+	if c.done++; c.done == j.cfg.Turns {
+		j.turned[in.Track] = j.now().Mono
+	}
+}
+
 func (j *judge) notice(in Input) {
 	switch in := in.(type) {
+	case Turned:
+		j.answer(in)
+	case Face:
+		if in.Liveness == Spoof {
+			delete(j.turned, in.Track)
+		}
 	case Vision:
 		place := in.Door + "/" + string(in.Side)
 		if j.dark[place] == nil {
@@ -147,6 +197,8 @@ func (j *judge) placed(e Effect) string {
 	case Lock:
 		id = e.Door
 	case Prompt:
+		id = e.Door
+	case Watch:
 		id = e.Door
 	case Show:
 		id = e.Door
@@ -310,7 +362,7 @@ func (j *judge) shown(want Set, r Record) bool {
 func (j *judge) factorShown(f Factor, want Set, r Record) bool {
 	since := j.spent[place(r)]
 	for i := len(j.history) - 1; i >= since; i-- {
-		if j.now().Mono-j.history[i].at.Mono >= j.cfg.Window {
+		if j.now().Mono-j.history[i].at.Mono >= j.window() {
 			break
 		}
 		switch in := j.history[i].in.(type) {
@@ -319,9 +371,51 @@ func (j *judge) factorShown(f Factor, want Set, r Record) bool {
 				return true
 			}
 		case Face:
-			if f == FaceID && in.Door == r.Door && in.Side == r.Side && in.Liveness != Spoof && j.matches(in, i, want, r) {
+			if f == FaceID && in.Door == r.Door && in.Side == r.Side && j.alive(in, i, want) && j.matches(in, i, want, r) {
 				return true
 			}
+		}
+	}
+	return false
+}
+
+// window is how long ago something may have been shown: longer by a challenge just passed,
+// before which all was renewed.
+func (j *judge) window() time.Duration {
+	for _, at := range j.turned {
+		if at == j.now().Mono {
+			return j.cfg.Window + time.Duration(j.cfg.Turns+1)*j.cfg.TurnTime
+		}
+	}
+	return j.cfg.Window
+}
+
+// alive reports whether a look was at a head, as far as the policy wants to know.
+func (j *judge) alive(in Face, at int, want Set) bool {
+	for _, later := range j.history[at:] {
+		if f, ok := later.in.(Face); ok && f.Track == in.Track && f.Door == in.Door && f.Side == in.Side && f.Liveness == Spoof {
+			return false
+		}
+	}
+	mode, ok := j.cfg.LivenessOf[want]
+	if !ok {
+		mode = j.cfg.Liveness
+	}
+	turned, ok := j.turned[in.Track]
+	switch {
+	case want == 0, mode == LivenessOff, ok && j.now().Mono-turned < j.cfg.Window: // 0: only asked who it is
+		return true
+	case mode == LivenessPassive:
+		return j.live(in)
+	}
+	return false
+}
+
+// live reports whether the last look at a face judged it live.
+func (j *judge) live(in Face) bool {
+	for i := len(j.history) - 1; i >= 0; i-- {
+		if f, ok := j.history[i].in.(Face); ok && f.Track == in.Track && f.Door == in.Door && f.Side == in.Side {
+			return f.Liveness == Live
 		}
 	}
 	return false

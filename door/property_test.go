@@ -30,11 +30,20 @@ func newWorld(cfg Config, people []Person, now Instant) (*world, error) {
 	return w, err
 }
 
+// asAsked in place of a direction is the one that was asked for.
+const asAsked Way = "as asked"
+
 // step lets d pass, plays one input, and returns what is wrong, or "".
 func (w *world) step(d time.Duration, in Input) string {
 	w.now = later(w.now, d)
 	if set, ok := in.(ClockSet); ok {
 		w.now.Wall = w.now.Wall.Add(set.Offset)
+	}
+	if turned, ok := in.(Turned); ok && turned.Way == asAsked {
+		if c := w.judge.asked[turned.Door+"/"+string(turned.Side)]; c != nil {
+			turned.Way = c.way
+		}
+		in = turned
 	}
 	var effects []Effect
 	effects, w.wake = w.house.Step(w.now, in)
@@ -100,6 +109,8 @@ func propertyHouse() (Config, []Person) {
 	cfg := Defaults()
 	cfg.Fallback = []Set{SetOf(PIN, Card)}
 	cfg.Sensors = []string{"kitchen"}
+	cfg.Liveness, cfg.Turns = LivenessPassive, 1
+	cfg.LivenessOf = map[Set]LivenessMode{SetOf(FaceID): LivenessChallenge, SetOf(Card, FaceID): LivenessOff}
 	for _, id := range []string{"front", "back", "bolted"} {
 		p := PortalDefaults()
 		p.ID = id
@@ -122,10 +133,11 @@ func symbols(now Instant) []Input {
 	return []Input{
 		nil, // ten seconds pass
 		claim("ann", PIN), claim("ann", Card), claim("dave", Card), claim("", PIN),
-		f(1, Unjudged, Match{"ann", 0.45}, Match{"dave", 0.52}),
+		f(1, Live, Match{"ann", 0.45}, Match{"dave", 0.52}),
 		f(2, Unjudged, Match{"dave", 0.54}, Match{"carol", 0.54}),
 		f(1, Spoof, Match{"ann", 0.10}, Match{"carol", 0.20}),
-		f(1, Unjudged, Match{"carol", 0.49}, Match{"ann", 0.60}),
+		f(1, Unsure, Match{"carol", 0.49}, Match{"ann", 0.54}),
+		Turned{Door: "front", Side: Entry, Track: 1, Way: asAsked},
 		Contact{Door: "front", Open: true}, Contact{Door: "front"},
 		Vision{Door: "front", Side: Entry, Reason: "camera_black"},
 		REX{Door: "front"}, Gone{Door: "front", Track: 1},
@@ -315,11 +327,11 @@ func pick[T any](r chooser, from ...T) T { return from[r.IntN(len(from))] }
 func randomInput(r chooser, w *world, now Instant) Input {
 	door, side := pick(r, "front", "front", "back", "bolted", "cellar"), pick(r, Entry, Entry, Exit)
 	who := pick(r, "ann", "bob", "carol", "dave", "", "mallory")
-	switch r.IntN(16) {
+	switch r.IntN(18) {
 	case 0, 1, 2:
 		return Claim{Door: door, Side: side, Reader: "keypad", Factor: pick(r, PIN, PIN, Card, FaceID, Remote, "nonsense"), Person: who}
 	case 3, 4, 5, 6:
-		return Face{Door: door, Side: side, Track: r.IntN(3), Liveness: pick(r, Unjudged, Unjudged, Live, Spoof),
+		return Face{Door: door, Side: side, Track: r.IntN(3), Liveness: pick(r, Unjudged, Unsure, Unsure, Live, Live, Live, Spoof),
 			Near: []Match{{who, distance(r, 0.3)}, {pick(r, "ann", "dave"), distance(r, 0.5)}}}
 	case 7:
 		return Gone{Door: door, Track: r.IntN(3)}
@@ -335,6 +347,8 @@ func randomInput(r chooser, w *world, now Instant) Input {
 		return Sensor{Sensor: pick(r, "kitchen", "attic"), Open: r.IntN(2) == 0}
 	case 14:
 		return randomChange(r, w, door)
+	case 15, 16:
+		return Turned{Door: door, Side: side, Track: r.IntN(3), Way: pick(r, asAsked, asAsked, asAsked, Left), Why: pick(r, "", "", "", "flat")}
 	}
 	return nil
 }

@@ -21,7 +21,7 @@ import (
 // order. What is due between two inputs comes under a "wait" of its own moment, else it is
 // an error: nothing happens unseen. Lines before the first time set the scene:
 //
-//	set window=20s policy=pin+face fallback=pin+card quiet=30s
+//	set window=20s policy=pin+face fallback=pin+card quiet=30s liveness=passive face=challenge
 //	door front egress=handle contact=none grant=5s late=2s held_open=1m bolt
 //	person ann pin+face ...            without sets: the house's policy
 //	sensor kitchen
@@ -68,7 +68,7 @@ func playScript(t *testing.T, file string) {
 	defer f.Close()
 	s := &script{t: t, cfg: Defaults(), watch: map[string]bool{}, kept: map[string]Lockout{},
 		base: Instant{Wall: scriptEpoch, Mono: time.Hour, Synced: true}}
-	s.cfg.Sensors = nil
+	s.cfg.Sensors, s.cfg.Liveness = nil, LivenessOff
 	lines := bufio.NewScanner(f)
 	for n := 1; lines.Scan(); n++ {
 		text, _, _ := strings.Cut(lines.Text(), "#")
@@ -107,6 +107,10 @@ func (s *script) scene(where string, words []string) {
 		s.cfg.Quiet = cmp.Or(opts.dur("quiet"), s.cfg.Quiet)
 		s.cfg.Policy = orElse(sets(opts["policy"]), s.cfg.Policy)
 		s.cfg.Fallback = orElse(sets(opts["fallback"]), s.cfg.Fallback)
+		s.cfg.Liveness = LivenessMode(cmp.Or(opts["liveness"], string(s.cfg.Liveness)))
+		if mode := opts["face"]; mode != "" {
+			s.cfg.LivenessOf = map[Set]LivenessMode{SetOf(FaceID): LivenessMode(mode)}
+		}
 		s.base.Synced = opts["clock"] != "unsynced"
 	case "door":
 		p := PortalDefaults()
@@ -272,6 +276,8 @@ func parseInput(s *script, now Instant, words []string) Input {
 		return Claim{Door: doorID, Side: side, Reader: cmp.Or(opts["reader"], "keypad"), Factor: Factor(words[2]), Person: person(1)}
 	case "face":
 		return parseFace(words, Face{Door: doorID, Side: side, Track: track})
+	case "turned":
+		return Turned{Door: doorID, Side: side, Track: track, Way: Way(words[1]), Why: opts["why"]}
 	case "gone":
 		return Gone{Door: doorID, Track: track}
 	case "contact":
@@ -308,7 +314,7 @@ func parseFace(words []string, f Face) Face {
 			f.Near = append(f.Near, Match{Person: words[i], Distance: d})
 		}
 	}
-	for _, l := range []Liveness{Live, Spoof} {
+	for _, l := range []Liveness{Live, Spoof, Unsure} {
 		if slices.Contains(words, string(l)) {
 			f.Liveness = l
 		}
@@ -351,6 +357,11 @@ func effectText(e Effect) string {
 			text += " " + e.Person
 		}
 		return text
+	case Watch:
+		if e.Way == "" {
+			return fmt.Sprintf("watch%s off track=%d", atDoor(e.Door), e.Track)
+		}
+		return fmt.Sprintf("watch%s %s track=%d %s", atDoor(e.Door), e.Way, e.Track, e.Within)
 	case Show:
 		return fmt.Sprintf("show%s %s %s", atDoor(e.Door), e.State.Lock, map[bool]string{true: "open", false: "closed"}[e.State.Open])
 	case ShowSensor:

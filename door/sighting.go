@@ -10,7 +10,10 @@ import (
 type sighting struct {
 	near     map[string]look // by person, the last look that was theirs 1:1, else the nearest
 	last     time.Duration
+	track    int
 	liveness Liveness
+	turned   bool // in a challenge, at
+	turnedAt time.Duration
 	who      string // identified 1:N by the last look that could
 	whoLook  look
 	told     string   // who was logged as seen by it
@@ -45,15 +48,17 @@ func (p *portal) face(in Face) {
 	a := p.side(in.Side)
 	s := a.tracks[in.Track]
 	if s == nil {
-		s = &sighting{near: map[string]look{}, logAt: a.now.Mono + strangerAfter}
+		s = &sighting{track: in.Track, near: map[string]look{}, logAt: a.now.Mono + strangerAfter}
 		a.tracks[in.Track] = s
 	}
 	a.look(s, in)
 	claimed := sortedKeys(a.claims)
 	slices.SortStableFunc(claimed, func(x, y string) int { return cmp.Compare(s.distance(x), s.distance(y)) })
 	for _, id := range claimed {
-		a.claims[id].notice(id, s)
-		a.judge(id)
+		if c := a.claims[id]; c != nil { // whom a challenge that fails has not denied meanwhile
+			a.notice(id, c, s)
+			a.judge(id)
+		}
 	}
 	if s.who != "" && a.fresh(s.whoLook.at) && a.counts(s) && a.claims[s.who] == nil {
 		a.greet(s)
@@ -64,7 +69,8 @@ func (a *attempt) look(s *sighting, in Face) {
 	now := a.now.Mono
 	s.last, s.liveness = now, in.Liveness
 	if in.Liveness == Spoof { // nothing that this face showed before counts either
-		s.near, s.who = map[string]look{}, ""
+		s.near, s.who, s.turned = map[string]look{}, "", false
+		a.lose(in.Track, WhySpoof)
 		return
 	}
 	for i, m := range in.Near {
@@ -83,10 +89,15 @@ func (a *attempt) look(s *sighting, in Face) {
 	}
 }
 
-// counts reports whether a face is good enough to be a factor: with liveness off one that
-// nobody has judged is.
+// counts reports whether a face is judged as far as it will be without a challenge.
 func (a *attempt) counts(s *sighting) bool {
-	return s.liveness == Live || s.liveness == Unjudged && a.House.cfg.Liveness == "off"
+	sure := a.proof(s)
+	return sure > bySight || sure == bySight && (s.liveness == Unsure || a.House.cfg.Liveness == LivenessOff)
+}
+
+// known reports whether a face tells who is there, for all but opening.
+func (a *attempt) known(s *sighting) bool {
+	return s.who != "" && a.fresh(s.whoLook.at) && a.proof(s) >= min(byMotion, a.House.cfg.Liveness.needs())
 }
 
 // matches reports whether a face counts for a person, and by which look: 1:1 for one who is
@@ -100,15 +111,24 @@ func (a *attempt) matches(s *sighting, person string, claimed bool) (l look, ok 
 		ok = s.who == person && !slices.Contains(s.spent, person)
 	}
 	another := s.grantee != "" && s.grantee != person && l.distance >= s.granted.distance
-	return l, ok && a.fresh(l.at) && a.counts(s) && !another
+	return l, ok && a.fresh(l.at) && a.proof(s) > noProof && !another
 }
 
-// best returns the nearest face that counts for a person; nil when there is none.
+// best returns the face that counts for a person, of several the surest to be a head, of those
+// the nearest; nil when there is none.
 func (a *attempt) best(person string) (best *sighting, by look) {
 	claimed := a.others(person) != 0
 	for _, track := range sortedKeys(a.tracks) {
 		s := a.tracks[track]
-		if l, ok := a.matches(s, person, claimed); ok && (best == nil || l.distance < by.distance) {
+		l, ok := a.matches(s, person, claimed)
+		if !ok {
+			continue
+		}
+		surer := -1
+		if best != nil {
+			surer = cmp.Compare(a.proof(best), a.proof(s))
+		}
+		if surer < 0 || surer == 0 && l.distance < by.distance {
 			best, by = s, l
 		}
 	}
@@ -154,7 +174,7 @@ func (a *attempt) greet(s *sighting) {
 	if a.used(s) || a.judge(s.who).Opens || s.told == s.who {
 		return
 	}
-	if !a.seen(Record{Person: s.who, Factors: SetOf(FaceID), Details: faceDetails(s, s.whoLook)}) {
+	if !a.seen(Record{Person: s.who, Factors: SetOf(FaceID), Details: a.faceDetails(s, s.whoLook)}) {
 		return
 	}
 	s.told = s.who
@@ -176,8 +196,25 @@ func (a *attempt) seen(r Record) bool {
 }
 
 // faceDetails tells how near a face came and how it was judged.
-func faceDetails(s *sighting, l look) map[string]string {
-	return map[string]string{DetailDistance: distanceText(l.distance), DetailLiveness: string(s.liveness)}
+func (a *attempt) faceDetails(s *sighting, l look) map[string]string {
+	alive := string(s.liveness)
+	if a.proof(s) == byChallenge {
+		alive = string(LivenessChallenge)
+	}
+	return map[string]string{DetailDistance: distanceText(l.distance), DetailLiveness: alive}
+}
+
+// lapse logs a face that nobody was identified by in time.
+func (a *attempt) lapse(s *sighting) {
+	s.logAt = 0
+	switch {
+	case s.liveness == Spoof:
+		a.seen(Record{Reason: ReasonSpoof})
+	case s.who == "":
+		a.seen(Record{})
+	case a.claims[s.who] == nil: // else what becomes of the claim says it
+		a.greet(s)
+	}
 }
 
 // gone ends the wait for a better look at a face.
@@ -188,8 +225,8 @@ func (p *portal) gone(in Gone) {
 			continue
 		}
 		if s.logAt != 0 {
-			s.logAt = 0
-			a.seen(Record{})
+			a.lapse(s)
 		}
+		a.lose(in.Track, WhyLost)
 	}
 }

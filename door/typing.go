@@ -15,7 +15,7 @@ func (a *attempt) knownNow() []string {
 		}
 	}
 	for _, s := range a.tracks {
-		if s.who != "" && a.fresh(s.whoLook.at) && a.counts(s) {
+		if a.known(s) {
 			ids = append(ids, s.who)
 		}
 	}
@@ -42,7 +42,7 @@ func (a *attempt) mayType(in Claim) bool {
 	case in.Person == "" && len(free) > 0:
 		a.denyTyped(in, known, SayDenied)
 		for _, id := range free {
-			a.count(in, personKey(id), id)
+			a.count(in.Reader, personKey(id), id)
 		}
 		return false
 	case a.counters[reader].locked(a.now.Mono):
@@ -54,7 +54,7 @@ func (a *attempt) mayType(in Claim) bool {
 			say = SayLockedOut
 		}
 		a.denyTyped(in, known, say)
-		a.count(in, reader, "")
+		a.count(in.Reader, reader, "")
 		return false
 	}
 	return true // somebody's, who was not known before; it clears nobody's count
@@ -77,13 +77,13 @@ func (a *attempt) refuseTyped(in Claim, key string, known []string) {
 }
 
 // count adds one wrong try and records the lockout that it may begin.
-func (a *attempt) count(in Claim, key, person string) {
+func (a *attempt) count(reader, key, person string) {
 	d := a.wrong(key)
 	if d == 0 {
 		return
 	}
 	a.record(Record{Kind: KindLockout, Person: person,
-		Details: map[string]string{DetailReader: in.Reader, DetailFor: d.String()}})
+		Details: map[string]string{DetailReader: reader, DetailFor: d.String()}})
 	a.say(SayLockedOut, person, refusalShown)
 }
 
