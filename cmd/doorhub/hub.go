@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -156,7 +157,9 @@ func (h *hub) newHouse(ctx context.Context) (*door.House, error) {
 	if err != nil {
 		return nil, err
 	}
-	return door.New(h.cfg.house(), door.Kept{People: people, Lockouts: lockouts, Past: h.past.now()}, h.clock.now())
+	var seed [32]byte
+	rand.Read(seed[:]) // never fails
+	return door.New(h.cfg.house(), door.Kept{People: people, Lockouts: lockouts, Past: h.past.now(), Seed: seed}, h.clock.now())
 }
 
 // spawn runs f until ctx ends, or until the hub is closed: then in reverse order.

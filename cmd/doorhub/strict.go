@@ -61,6 +61,8 @@ func (c *checker) walk(n *yaml.Node, t reflect.Type, path string) {
 		}
 	case t.Kind() == reflect.Struct && n.Kind == yaml.MappingNode:
 		c.keys(n, yamlFields(t), path)
+	case t.Kind() == reflect.Map && n.Kind == yaml.MappingNode:
+		c.entries(n, t, path)
 	default:
 		c.value(n, t, path)
 	}
@@ -112,6 +114,17 @@ func (c *checker) keys(n *yaml.Node, known map[string]reflect.Type, path string)
 	}
 }
 
+// entries are those of a section whose keys the owner chooses.
+func (c *checker) entries(n *yaml.Node, t reflect.Type, path string) {
+	known := map[string]reflect.Type{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key := n.Content[i].Value
+		c.value(n.Content[i], t.Key(), path)
+		known[key] = t.Elem()
+	}
+	c.keys(n, known, path)
+}
+
 // value reads a value on its own, to see whether it is of the type.
 func (c *checker) value(n *yaml.Node, t reflect.Type, path string) {
 	v := reflect.New(t)
@@ -149,6 +162,8 @@ func typeName(t reflect.Type) string {
 			return "no list: begin each item with a dash, as in config.example.yaml"
 		}
 		return "no list: put it in brackets, as in [a, b]"
+	case reflect.Map:
+		return "no section: write {} for an empty one"
 	case reflect.Bool:
 		return "neither yes nor no: use true or false"
 	case reflect.Int, reflect.Float64:

@@ -55,7 +55,7 @@ func (s *service) try(ctx context.Context, req tryRequest) (tryAnswer, error) {
 	if counts.Has(door.SetOf(door.PIN)) && a.lockedOut(p, s.cfg.Doors[i], counts, lockouts) {
 		counts &^= door.SetOf(door.PIN)
 	}
-	a.decide(s.cfg.House.Decide(p.Person, counts, blind), counts)
+	a.decide(s.cfg.House.Decide(p.Person, counts, door.Live, blind), counts)
 	return a, nil
 }
 
@@ -121,6 +121,8 @@ func (a *tryAnswer) decide(v door.Verdict, counts door.Set) {
 		a.because("faces cannot be seen, and the fallback %s is satisfied", v.By)
 	case v.Opens:
 		a.because("the policy %s is satisfied", v.By)
+	case v.Unproven == door.LivenessChallenge:
+		a.because("with %s, the door asks for turns of the head, and opens after them", orNothing(counts))
 	default:
 		a.because("with %s, %s is missing", orNothing(counts), v.Missing)
 	}
