@@ -41,8 +41,8 @@ type Config struct {
 	LoginTimeout   time.Duration `yaml:"login_timeout"`    // embedded: from connecting to the end of login
 	WriteTimeout   time.Duration `yaml:"write_timeout"`    // embedded: one write to a device that does not read; then it is cut
 
-	MaxQueue int `yaml:"-"` // embedded: bytes waiting to be sent to one client
-	UserRate int `yaml:"-"` // embedded: packets a second from one user, ten times as many at once; 0: any number; the hub may send as many as it likes
+	MaxQueue int `yaml:"max_queue"` // embedded: bytes waiting to be sent to one client
+	UserRate int `yaml:"user_rate"` // embedded: packets a second from one user, ten times as many at once; 0: any number; the hub may send as many as it likes
 
 	Dir string `yaml:"-"` // where the embedded broker keeps its retained messages: the data folder
 }

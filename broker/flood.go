@@ -2,6 +2,8 @@ package broker
 
 import (
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 )
@@ -32,14 +34,8 @@ type limiter struct {
 func (l *limiter) take(now time.Time, cost float64) (wait time.Duration, cut, tell bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	most := l.rate * floodBurst
-	if l.last.IsZero() {
-		l.tokens = most
-	} else {
-		l.tokens = min(most, l.tokens+now.Sub(l.last).Seconds()*l.rate)
-	}
-	l.last = now
-	if l.tokens > most/2 {
+	l.fill(now)
+	if l.paused() {
 		l.slowed, l.told = time.Time{}, false
 	}
 	l.tokens -= cost
@@ -55,6 +51,28 @@ func (l *limiter) take(now time.Time, cost float64) (wait time.Duration, cut, te
 		return 0, true, tell
 	}
 	return time.Duration(-l.tokens / l.rate * float64(time.Second)), false, false
+}
+
+// fill adds the tokens of the time since it was called last. The caller holds the lock.
+func (l *limiter) fill(now time.Time) {
+	most := l.rate * floodBurst
+	if l.last.IsZero() {
+		l.tokens = most
+	} else {
+		l.tokens = min(most, l.tokens+now.Sub(l.last).Seconds()*l.rate)
+	}
+	l.last = now
+}
+
+// paused reports whether a flood, if there was one, is over. The caller holds the lock.
+func (l *limiter) paused() bool { return l.tokens > l.rate*floodBurst/2 }
+
+// flooding reports whether the user was cut and has not paused since.
+func (l *limiter) flooding(now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.fill(now)
+	return l.told && !l.paused()
 }
 
 // slow makes a connection wait for its user's tokens. It is called for each packet, before that
@@ -100,8 +118,24 @@ func (s *Server) limiterOf(user string, role Role) *limiter {
 	return s.limits[user]
 }
 
+// Flooding returns the users who were cut because they sent faster than they may and have not
+// paused since, by name.
+func (s *Server) Flooding() []string {
+	s.mu.Lock()
+	limits := maps.Clone(s.limits)
+	s.mu.Unlock()
+	var users []string
+	for user, l := range limits {
+		if l.flooding(time.Now()) {
+			users = append(users, user)
+		}
+	}
+	slices.Sort(users)
+	return users
+}
+
 // OnFlood has f called with a user who was cut because it sent faster than it may for long:
-// once, until it has paused. f must only enqueue.
+// once, until it has paused, which Flooding tells. f must only enqueue.
 func (s *Server) OnFlood(f func(user string)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -118,8 +152,12 @@ func (s *Server) tellFlood(user string) {
 	}
 }
 
+// Blocked returns whose logins are turned away at present, after many with wrong tokens:
+// addresses (of IPv6, networks) and names of users, each sorted.
+func (s *Server) Blocked() (addresses, users []string) { return s.throttle.list() }
+
 // OnLoginBlock has f called when an address or a user is blocked after many logins with wrong
-// tokens, as "address 192.0.2.7 for 1m0s". f must only enqueue.
+// tokens, as "address 192.0.2.7 for 1m0s"; Blocked tells when that is over. f must only enqueue.
 func (s *Server) OnLoginBlock(f func(what string)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -43,6 +43,9 @@ func TestLimiter(t *testing.T) {
 		t.Errorf("cut and told %d times", told)
 	}
 	now = now.Add(time.Minute)
+	if !l.flooding(now.Add(-time.Minute)) || l.flooding(now) {
+		t.Error("the flood does not end with a pause")
+	}
 	if wait, cut, _ := l.take(now, 1); wait != 0 || cut {
 		t.Error("not forgiven after a pause")
 	}
@@ -84,6 +87,9 @@ func TestFloodingUserIsCutOthersAreNot(t *testing.T) {
 	_ = again.flood("doorhub/in/sensor/x", 1000)
 	again.closed()
 	h.in(t, h.as("window")).publish("doorhub/in/window/contact", "closed", false)
+	if diff := cmp.Diff([]string{"sensor"}, h.Flooding()); diff != "" {
+		t.Error(diff)
+	}
 	if diff := cmp.Diff("sensor", take(t, told)); diff != "" || len(told) > 0 {
 		t.Errorf("told %d times more, %s", len(told), diff)
 	}
@@ -132,6 +138,10 @@ func TestWrongLoginsAreBlocked(t *testing.T) {
 			if got := th.allowed(c.address, c.user); got != c.allowed {
 				t.Errorf("%s from %q: allowed %t", c.user, c.address, got)
 			}
+		}
+		addresses, users := th.list()
+		if diff := cmp.Diff([][]string{{"192.0.2.7"}, {"sensor"}}, [][]string{addresses, users}); diff != "" {
+			t.Error(diff)
 		}
 		if th.welcome("192.0.2.7") || !th.welcome("192.0.2.8") {
 			t.Error("the wrong address is turned away")

@@ -118,6 +118,25 @@ func (t *throttle) blocked(key string) bool {
 	return f != nil && time.Now().Before(f.until)
 }
 
+// list returns who is blocked, each sorted.
+func (t *throttle) list() (addresses, users []string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for key := range t.failed {
+		if !t.blocked(key) {
+			continue
+		}
+		if a, ok := strings.CutPrefix(key, byAddress("")); ok {
+			addresses = append(addresses, a)
+		} else {
+			users = append(users, strings.TrimPrefix(key, byUser("")))
+		}
+	}
+	slices.Sort(addresses)
+	slices.Sort(users)
+	return addresses, users
+}
+
 // right notes a login that went well.
 func (t *throttle) right(address, user string) error {
 	pair := address + " " + user

@@ -62,6 +62,10 @@ func (h *hub) listen(server *broker.Server) {
 		}
 		h.send(f)
 	})
+	wake := make(chan struct{}, 1)
+	server.OnFlood(func(string) { nudge(wake) })
+	server.OnLoginBlock(func(string) { nudge(wake) })
+	h.offenders = &offenders{bus: server, send: h.sendBehind, rate: h.cfg.Broker.UserRate, wake: wake}
 	err := server.OnPublish(discovery.ReadingFilter, func(_ string, m broker.Message) { h.reading(m) })
 	if err != nil {
 		h.log.Error("readings are not heard", "component", "hub", "error", err) // a fixed filter: never

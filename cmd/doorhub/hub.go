@@ -24,19 +24,20 @@ type hub struct {
 	clock clock
 	undo  closers
 
-	store    *store.Store
-	past     *past
-	users    *broker.Users
-	names    names
-	recorder *recorder
-	keeper   *keeper
-	server   *broker.Server // nil with an external broker
-	bus      *outlet
-	ha       *outlet // nil unless Home Assistant has a broker of its own
-	doors    map[string]*doorway
-	house    *door.House // its own goroutine's, once it runs
-	vision   *vision
-	service  *service
+	store     *store.Store
+	past      *past
+	users     *broker.Users
+	names     names
+	recorder  *recorder
+	keeper    *keeper
+	server    *broker.Server // nil with an external broker
+	offenders *offenders     // nil with an external broker
+	bus       *outlet
+	ha        *outlet // nil unless Home Assistant has a broker of its own
+	doors     map[string]*doorway
+	house     *door.House // its own goroutine's, once it runs
+	vision    *vision
+	service   *service
 
 	inputs     chan door.Input
 	deliveries deliveries
@@ -118,6 +119,9 @@ func (h *hub) run(ctx context.Context) error {
 		door.Run(ctx, house, h.inputs, h.clock.now, h.do)
 	})
 	h.spawn(ctx, "codes", h.checkCodes)
+	if h.offenders != nil {
+		h.spawn(ctx, "offenders", h.offenders.run)
+	}
 	h.spawn(ctx, "clock", func(ctx context.Context) {
 		h.clock.watch(ctx, func(d time.Duration) { h.send(door.ClockSet{Offset: d}) })
 	})
