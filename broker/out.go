@@ -70,6 +70,13 @@ func (o *outbox) fits(size int) bool {
 	return o.bytes == 0 || o.bytes+size <= o.limit
 }
 
+// pending is how many bytes have not been written yet.
+func (o *outbox) pending() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.bytes
+}
+
 // wait returns when a message of so many bytes fits, or with the reason why none ever will.
 // A device that takes nothing is cut by the deadline for writing, which ends the wait.
 func (o *outbox) wait(size int) error {

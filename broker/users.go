@@ -255,6 +255,15 @@ func (u *Users) rules(name string) []Rule {
 	return u.known[name].rules
 }
 
+// May reports whether a user may do something at present: publish a message that is not retained
+// on a topic, or subscribe to a filter. Whom the file does not know may nothing.
+func (u *Users) May(name string, a Action, topic string) bool {
+	if a == Publish {
+		return MayPublish(u.rules(name), topic, false)
+	}
+	return MaySubscribe(u.rules(name), topic)
+}
+
 // watch has f called with the name of each user whose token has become worthless.
 func (u *Users) watch(f func(name string)) {
 	u.mu.Lock()

@@ -33,7 +33,7 @@ const (
 // Why a message could not be read. The texts are all that is ever said of it: they hold
 // nothing of the payload, which may carry a code.
 var (
-	ErrTopic   = errors.New("no topic the hub reads: commands go to doorhub/cmd/door/<door>/lock, readings to doorhub/in/<sensor>/contact")
+	ErrTopic   = errors.New("no topic the hub reads: commands go to doorhub/cmd/door/<door>/lock, readings to doorhub/in/<sensor>/contact, requests for events to doorhub/in/<user>/replay")
 	ErrEmpty   = errors.New("the payload is empty: send LOCK, or JSON with action, code and at")
 	ErrHuge    = errors.New("the payload is over 4096 bytes: send JSON with action, code and at alone")
 	ErrUTF8    = errors.New("the payload is not UTF-8 text")

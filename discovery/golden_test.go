@@ -55,8 +55,10 @@ func TestGolden(t *testing.T) {
 		"sensor":      {SensorState("kitchen", true), SensorState("kitchen", false)},
 		"event":       {Event(record, "Ann"), Event(record, nasty)},
 		"event_house": {Event(window, "")},
-		"prompt":      {Prompt(prompt)},
-		"status":      {Status("hub", true), Status("hub", false)},
+		"replay": {Replayed("ha", record, "Ann"), Replayed("ha", window, ""), ReplayEnd("ha", 41, 2, 43),
+			ReplayRefused("ha", ErrAfter.Error(), 43)},
+		"prompt": {Prompt(prompt)},
+		"status": {Status("hub", true), Status("hub", false)},
 	}
 	for name, messages := range tests {
 		t.Run(name, func(t *testing.T) { golden(t, name, messages) })

@@ -62,7 +62,7 @@ func Nobody(doorID string) Message {
 // It is not retained: what happened is no state. To keep old news from setting off new
 // automations, the caller sends no record that is 60 s old or older.
 func Event(r door.Record, called string) Message {
-	topic := "doorhub/house/event"
+	topic := HouseEventTopic
 	if r.Door != "" {
 		topic = doorTopic(r.Door, "event")
 	}

@@ -20,6 +20,12 @@ const (
 	ReadingFilter = "doorhub/in/+/contact"
 )
 
+// Where Event tells records, by door and of the house.
+const (
+	EventFilter     = "doorhub/door/+/event"
+	HouseEventTopic = "doorhub/house/event"
+)
+
 // atLeastOnce is the QoS of all that the hub says: a state lost is a lock shown wrong.
 const atLeastOnce = 1
 

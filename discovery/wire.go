@@ -106,3 +106,15 @@ type event struct {
 	Reason  string            `json:"reason,omitempty"`
 	Details map[string]string `json:"details,omitempty"`
 }
+
+// replayEnd and replayRefused follow or stand in place of replayed events, whose seq they lack.
+type replayEnd struct {
+	After    uint64 `json:"after"`
+	Replayed uint64 `json:"replayed"`
+	Head     uint64 `json:"head"`
+}
+
+type replayRefused struct {
+	Refused string `json:"refused"`
+	Head    uint64 `json:"head"`
+}

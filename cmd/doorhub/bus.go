@@ -34,6 +34,9 @@ func (h *hub) openBus(ctx context.Context) (err error) {
 			return fmt.Errorf("bus: %w", err)
 		}
 	}
+	if err := h.openReplays(ctx, cc, client); err != nil {
+		return err
+	}
 	return h.meetHomeAssistant(ctx, client)
 }
 

@@ -33,6 +33,7 @@ type hub struct {
 	server    *broker.Server // nil with an external broker
 	offenders *offenders     // nil with an external broker
 	bus       *outlet
+	replays   *replayer
 	ha        *outlet // nil unless Home Assistant has a broker of its own
 	doors     map[string]*doorway
 	house     *door.House // its own goroutine's, once it runs
