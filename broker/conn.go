@@ -37,6 +37,8 @@ const (
 type conn struct {
 	net.Conn
 	out     *outbox
+	began   time.Time
+	counts  counts
 	release func()                                   // gives back the place among those not logged in; called once
 	slow    func(c *conn, kind byte, size int) error // waits as long as a packet must; nil: none must
 
@@ -62,7 +64,7 @@ type conn struct {
 
 func newConn(c net.Conn, cfg Config, release func()) *conn {
 	return &conn{
-		Conn: c, in: bufio.NewReaderSize(c, 2048), limit: cfg.MaxLoginPacket, settled: func() {},
+		Conn: c, began: time.Now(), in: bufio.NewReaderSize(c, 2048), limit: cfg.MaxLoginPacket, settled: func() {},
 		out: newOutbox(c, cfg.WriteTimeout, cfg.MaxQueue), release: sync.OnceFunc(release),
 	}
 }
@@ -106,6 +108,7 @@ func (c *conn) next() error {
 	if len(head)+length > c.limit {
 		return fmt.Errorf("%w: %d bytes, %d allowed", errTooLarge, len(head)+length, c.limit)
 	}
+	c.counts.received(head[0]>>4, len(head)+length)
 	if c.slow != nil {
 		if err := c.slow(c, head[0]>>4, len(head)+length); err != nil {
 			return err
@@ -168,7 +171,10 @@ func checkSubscribe(body []byte, v5 bool) error {
 }
 
 // Write never waits.
-func (c *conn) Write(p []byte) (int, error) { return c.out.Write(p) }
+func (c *conn) Write(p []byte) (int, error) {
+	c.counts.sent(p)
+	return c.out.Write(p)
+}
 
 // Close lets what was written before reach the device.
 func (c *conn) Close() error { return c.out.close() }

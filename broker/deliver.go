@@ -125,6 +125,7 @@ func (s *Server) overflow(x *session) {
 	if !s.end(x) {
 		return
 	}
+	s.totals.overflows.Add(1)
 	s.log.Warn("a session ended, because its client takes less than is sent to it", keyUser, x.user, keyClient, x.id,
 		"most_bytes", s.cfg.MaxQueue, "most_messages", maxQueued)
 }

@@ -143,6 +143,7 @@ func (s *Server) OnFlood(f func(user string)) {
 }
 
 func (s *Server) tellFlood(user string) {
+	s.totals.floods.Add(1)
 	s.log.Warn("a user sends faster than it may, and was cut", keyUser, user, "packets_a_second", s.cfg.UserRate)
 	s.mu.Lock()
 	floods := s.floods
@@ -165,6 +166,7 @@ func (s *Server) OnLoginBlock(f func(what string)) {
 }
 
 func (s *Server) tellBlock(what string) {
+	s.totals.loginBlocks.Add(1)
 	s.log.Warn("logins blocked after many wrong ones", "what", what)
 	s.mu.Lock()
 	blocks := s.blocks

@@ -127,6 +127,7 @@ func (h *hook) OnConnect(cl *mqtt.Client, pk packets.Packet) error {
 	c.limiter = h.s.limiterOf(name, role)
 	c.will, cl.Properties.Will = cl.Properties.Will, mqtt.Will{}
 	c.admit(cl, pk.ProtocolVersion == 5, limit)
+	h.s.totals.logins.Add(1)
 	h.s.log.Debug("connected", keyUser, name, keyClient, cl.ID, keyRemote, cl.Net.Remote)
 	return nil
 }
@@ -159,6 +160,7 @@ func (h *hook) refuse(cl *mqtt.Client, code packets.Code, why string) error {
 	if cl.Properties.ProtocolVersion < 5 {
 		code = packets.Err3NotAuthorized
 	}
+	h.s.totals.refusedLogins.Add(1)
 	err := h.s.mq.SendConnack(cl, code, false, nil)
 	h.s.log.Warn("login refused", keyUser, fmt.Sprintf("%.40q", userOf(cl)), keyRemote, cl.Net.Remote, "why", why)
 	return errors.Join(errRefused, err)
@@ -175,10 +177,17 @@ func (h *hook) OnConnectAuthenticate(cl *mqtt.Client, _ packets.Packet) bool {
 func (h *hook) OnACLCheck(cl *mqtt.Client, topic string, write bool) bool {
 	rules := h.s.users.rules(userOf(cl))
 	if !write {
-		return MaySubscribe(rules, topic)
+		ok := MaySubscribe(rules, topic)
+		if !ok {
+			h.s.totals.refusedFilters.Add(1)
+		}
+		return ok
 	}
 	c := connOf(cl)
 	ok := MayPublish(rules, topic, c.pub.retain)
+	if !ok {
+		h.s.totals.refusedMessages.Add(1)
+	}
 	if !ok && !c.warned { // once a connection: a device must not fill the log
 		c.warned = true
 		h.s.log.Warn("publication refused", keyUser, userOf(cl), "topic", fmt.Sprintf("%.80q", topic), "retain", c.pub.retain)

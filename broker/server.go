@@ -47,6 +47,9 @@ type Server struct {
 
 	plain, secure net.Listener // nil when not asked for
 
+	began  time.Time
+	totals totals
+
 	life sync.Mutex // held while a session begins, changes hands or ends; before mu
 
 	mu       sync.Mutex
@@ -61,6 +64,8 @@ type Server struct {
 	serving  sync.WaitGroup      // connections being served
 	logins   chan struct{}       // one place for each connection not yet logged in
 	wrong    wrongs
+	past     bygone
+	lastSeen map[string]time.Time // by user, of connections that have ended
 }
 
 // wrongs are the stores that could not write.
@@ -84,6 +89,7 @@ func Start(cfg Config, users *Users, log *slog.Logger, prepare ...func(*Server))
 	s := &Server{
 		cfg: cfg, users: users, log: log.With("component", "broker"),
 		conns: map[*conn]struct{}{}, sessions: map[string]*session{}, limits: map[string]*limiter{}, logins: make(chan struct{}, cfg.MaxLogins),
+		began: time.Now(), lastSeen: map[string]time.Time{},
 	}
 	s.mq = mqtt.New(options(cfg))
 	if err := s.mq.AddHook(&hook{s: s}, nil); err != nil {
@@ -203,12 +209,14 @@ func (s *Server) accept(l net.Listener, id string) {
 // admitConn serves c in a goroutine, or closes it when too many are at the login.
 func (s *Server) admitConn(raw net.Conn, id string) {
 	if !s.throttle.welcome(address(raw.RemoteAddr())) {
+		s.totals.turnedAway.Add(1)
 		_ = raw.Close()
 		return
 	}
 	select {
 	case s.logins <- struct{}{}:
 	default:
+		s.totals.turnedAway.Add(1)
 		s.log.Warn("too many connections that have not logged in: one refused", keyRemote, raw.RemoteAddr().String())
 		_ = raw.Close()
 		return
@@ -234,6 +242,7 @@ func (s *Server) serve(c *conn, id string) {
 	defer s.forget(c)
 	defer func() {
 		if r := recover(); r != nil {
+			s.totals.panics.Add(1)
 			s.log.Error("a packet made the broker panic: its sender was cut", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
 		}
 	}()
@@ -258,6 +267,7 @@ func (s *Server) forget(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, c)
+	s.retire(c)
 }
 
 // Addr is the plaintext address in use; "" when there is none.

@@ -47,6 +47,7 @@ type session struct {
 	taken  int                 // bytes acknowledged since
 	got    map[uint16]struct{} // QoS 2 packet ids of the client's that it has not released
 	will   *time.Timer         // tells a delayed will
+	seen   time.Time           // when something last came from a client that is away
 }
 
 // outgoing is a message on its way to one client. pk is shared with other receivers.
@@ -136,7 +137,7 @@ func (x *session) detach(c *conn) (was bool) {
 	if x.conn != c {
 		return false
 	}
-	x.conn, x.cl = nil, nil
+	x.conn, x.cl, x.seen = nil, nil, c.counts.seen()
 	x.makeRoom()
 	return true
 }
@@ -145,8 +146,12 @@ func (x *session) detach(c *conn) (was bool) {
 func (x *session) send(o *outgoing) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.cl != nil && x.conn.out.fits(o.size()) {
+	switch {
+	case x.cl == nil:
+	case x.conn.out.fits(o.size()):
 		_ = x.cl.WritePacket(o.packet())
+	default:
+		x.conn.counts.dropped.Add(1)
 	}
 }
 

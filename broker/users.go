@@ -264,6 +264,13 @@ func (u *Users) May(name string, a Action, topic string) bool {
 	return MaySubscribe(u.rules(name), topic)
 }
 
+// role returns what a user is; "" when there is none of that name.
+func (u *Users) role(name string) Role {
+	u.mu.RLock()
+	defer u.mu.RUnlock()
+	return u.known[name].Role
+}
+
 // watch has f called with the name of each user whose token has become worthless.
 func (u *Users) watch(f func(name string)) {
 	u.mu.Lock()
