@@ -4,22 +4,26 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
 	"math/big"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"time"
 )
 
 // The files MakeCA writes. The certificate of the CA is for every device to know; the keys
-// stay where they are, and ca.key is best moved to a safe place.
+// stay where they are, and ca.key may be moved to a safe place: then nobody renews the broker's
+// certificate but its owner.
 const (
 	CACertFile     = "ca.crt"
 	CAKeyFile      = "ca.key"
@@ -31,21 +35,18 @@ const (
 	caLife     = 10 * 365 * 24 * time.Hour
 	serverLife = 825 * 24 * time.Hour // the longest that Apple's clients accept
 	backdate   = 24 * time.Hour       // small devices' clocks may be behind
+	firstYear  = 2025                 // a clock before it was never set
 )
+
+// maxCommonName is the most characters of a common name (RFC 5280, ub-common-name).
+const maxCommonName = 64
 
 // MakeCA writes a certificate authority and a server certificate signed by it into dir, both
 // with P-256 keys, which small devices can verify. hosts are the names and IP addresses by
 // which devices will reach the broker; at least one. It never overwrites a file: when any of
 // the four is there, the error is fs.ErrExist and nothing is changed.
 func MakeCA(dir string, hosts ...string) error {
-	if len(hosts) == 0 {
-		return errors.New("certificates: name at least one host or IP address by which devices reach the hub")
-	}
-	now := time.Now()
-	if now.Year() < 2025 {
-		return fmt.Errorf("certificates: the clock says %s; set it first", now.Format(time.DateOnly))
-	}
-	files, err := makeFiles(now, hosts)
+	files, err := makeFiles(time.Now(), hosts)
 	if err != nil {
 		return fmt.Errorf("certificates: %w", err)
 	}
@@ -53,34 +54,55 @@ func MakeCA(dir string, hosts ...string) error {
 }
 
 func makeFiles(now time.Time, hosts []string) (map[string][]byte, error) {
-	ca, caKey, err := issue(caTemplate(now), nil, nil)
+	if err := validHosts(hosts); err != nil {
+		return nil, err
+	}
+	ca, err := newCA(now)
 	if err != nil {
 		return nil, err
 	}
-	server, serverKey, err := issue(serverTemplate(now, hosts), ca, caKey)
+	server, err := ca.issue(serverTemplate(now, hosts), now)
 	if err != nil {
 		return nil, err
 	}
-	caPEM, err := keyPEM(caKey)
+	caPEM, err := keyPEM(ca.key)
 	if err != nil {
 		return nil, err
 	}
-	serverPEM, err := keyPEM(serverKey)
+	serverPEM, err := keyPEM(server.key)
 	return map[string][]byte{
-		CACertFile: certPEM(ca), CAKeyFile: caPEM,
-		ServerCertFile: certPEM(server), ServerKeyFile: serverPEM,
+		CACertFile: certPEM(ca.cert), CAKeyFile: caPEM,
+		ServerCertFile: certPEM(server.cert), ServerKeyFile: serverPEM,
 	}, err
 }
 
-func caTemplate(now time.Time) *x509.Certificate {
-	return &x509.Certificate{
-		Subject:   pkix.Name{CommonName: "doorhub CA"},
+// signed is a certificate with its private key.
+type signed struct {
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+// newCA makes an authority of a name of its own: while one follows another, devices know both,
+// and some look an issuer up by its name alone. It constrains no names: the constraint would be
+// critical, and BearSSL as well as older mbedTLS refuse critical extensions they do not know.
+func newCA(now time.Time) (signed, error) {
+	if now.Year() < firstYear {
+		return signed{}, fmt.Errorf("the clock says %s: set it first", now.Format(time.DateOnly))
+	}
+	mark := make([]byte, 4)
+	if _, err := rand.Read(mark); err != nil {
+		return signed{}, err
+	}
+	return sign(&x509.Certificate{
+		Subject:   pkix.Name{CommonName: fmt.Sprintf("doorhub CA %x", mark)},
 		NotBefore: now.Add(-backdate), NotAfter: now.Add(caLife - backdate),
 		IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true,
 		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
-	}
+	}, nil)
 }
 
+// serverTemplate names each IPv4 address a second time, as if it were a host's name: BearSSL
+// (the ESP8266's) and mbedTLS before 3.5 look at no others, also when asked for an address.
 func serverTemplate(now time.Time, hosts []string) *x509.Certificate {
 	t := &x509.Certificate{
 		Subject:   pkix.Name{CommonName: hosts[0]},
@@ -88,38 +110,91 @@ func serverTemplate(now time.Time, hosts []string) *x509.Certificate {
 		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
+	if len(hosts[0]) > maxCommonName { // nobody looks there who finds names below
+		t.Subject.CommonName = "doorhub"
+	}
 	for _, h := range hosts {
-		if ip := net.ParseIP(h); ip != nil {
+		ip := net.ParseIP(h)
+		if ip != nil {
 			t.IPAddresses = append(t.IPAddresses, ip)
-		} else {
+		}
+		if ip == nil || ip.To4() != nil {
 			t.DNSNames = append(t.DNSNames, h)
 		}
 	}
 	return t
 }
 
-// issue signs template by parent's key; by its own when there is no parent.
-func issue(template, parent *x509.Certificate, parentKey *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, nil, err
+// clientTemplate is for a user of the bus. Its one usage is critical: BearSSL, which otherwise
+// reads no usages, then takes it for no server's. The alternative name, which is no host's,
+// keeps others from taking its common name for one.
+func clientTemplate(now time.Time, user string) *x509.Certificate {
+	usage := []byte{0x30, 0x0a, 0x06, 0x08, 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x02} // id-kp-clientAuth (RFC 5280, 4.2.1.12)
+	return &x509.Certificate{
+		Subject:   pkix.Name{CommonName: user},
+		NotBefore: now.Add(-backdate), NotAfter: now.Add(caLife - backdate), // its CA ends before
+		KeyUsage:        x509.KeyUsageDigitalSignature,
+		URIs:            []*url.URL{{Scheme: "doorhub", Opaque: user}},
+		ExtraExtensions: []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 37}, Critical: true, Value: usage}},
 	}
-	if template.SerialNumber, err = rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120)); err != nil {
-		return nil, nil, err
-	}
-	if parent == nil {
-		parent, parentKey = template, key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), parentKey)
-	if err != nil {
-		return nil, nil, err
-	}
-	cert, err := x509.ParseCertificate(der)
-	return cert, key, err
 }
 
-func certPEM(c *x509.Certificate) []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
+var hostName = regexp.MustCompile(`^(\*\.)?[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*$`)
+
+func validHosts(hosts []string) error {
+	if len(hosts) == 0 {
+		return errors.New("name at least one host or IP address by which devices reach the hub")
+	}
+	for _, h := range hosts {
+		if net.ParseIP(h) == nil && (len(h) > 253 || !hostName.MatchString(h)) {
+			return fmt.Errorf("host %.80q: use a name, as door.lan, or an IP address, without a port", h)
+		}
+	}
+	return nil
+}
+
+// issue signs a certificate for a new key, which ends no later than its authority.
+func (ca signed) issue(template *x509.Certificate, now time.Time) (signed, error) {
+	switch {
+	case now.Before(ca.cert.NotBefore):
+		return signed{}, fmt.Errorf("the clock says %s, but the CA was made on %s: set the clock first", now.UTC().Format(time.DateOnly), ca.cert.NotBefore.Add(backdate).Format(time.DateOnly))
+	case now.After(ca.cert.NotAfter):
+		return signed{}, fmt.Errorf("the CA %q ended on %s: make another with doorhub broker cert ca new", ca.cert.Subject.CommonName, ca.cert.NotAfter.Format(time.DateOnly))
+	}
+	template.NotBefore = later(template.NotBefore, ca.cert.NotBefore)
+	template.NotAfter = earlier(template.NotAfter, ca.cert.NotAfter)
+	return sign(template, &ca)
+}
+
+func earlier(a, b time.Time) time.Time { return slices.MinFunc([]time.Time{a, b}, time.Time.Compare) }
+func later(a, b time.Time) time.Time   { return slices.MaxFunc([]time.Time{a, b}, time.Time.Compare) }
+
+// sign makes a key and a certificate for it; by itself when there is no parent.
+func sign(template *x509.Certificate, by *signed) (signed, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return signed{}, err
+	}
+	if template.SerialNumber, err = rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120)); err != nil {
+		return signed{}, err
+	}
+	if by == nil {
+		by = &signed{template, key}
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, by.cert, key.Public(), by.key)
+	if err != nil {
+		return signed{}, err
+	}
+	cert, err := x509.ParseCertificate(der)
+	return signed{cert, key}, err
+}
+
+func certPEM(certs ...*x509.Certificate) []byte {
+	var text []byte
+	for _, c := range certs {
+		text = append(text, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})...)
+	}
+	return text
 }
 
 func keyPEM(key *ecdsa.PrivateKey) ([]byte, error) {
@@ -152,11 +227,7 @@ func writeNew(dir string, files map[string][]byte) error {
 }
 
 func createFile(path string, content []byte) error {
-	mode := os.FileMode(0o600)
-	if filepath.Ext(path) == ".crt" {
-		mode = 0o644
-	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, modeOf(path))
 	if err != nil {
 		return err
 	}
@@ -167,42 +238,10 @@ func createFile(path string, content []byte) error {
 	return nil
 }
 
-// readCA reads the certificates of one or more CAs.
-func readCA(path string) (*x509.CertPool, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("ca: %w", err)
+// modeOf lets everybody read what devices are given, and only its owner all else.
+func modeOf(path string) os.FileMode {
+	if filepath.Ext(path) == ".crt" {
+		return 0o644
 	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("ca: %s holds no certificate: give the PEM file (ca.crt) of whoever signed the broker's", path)
-	}
-	return pool, nil
-}
-
-// readServerCert reads the broker's certificate and key and, when ca is not empty, makes sure
-// that devices that know only this CA will accept it. Dates are not looked at: the clock may
-// not have been set yet.
-func readServerCert(cert, key, ca string) (tls.Certificate, error) {
-	pair, err := tls.LoadX509KeyPair(cert, key)
-	if err != nil {
-		return pair, fmt.Errorf("cert and key: %w; doorhub init makes them", err)
-	}
-	if ca == "" {
-		return pair, nil
-	}
-	roots, err := readCA(ca)
-	if err != nil {
-		return pair, err
-	}
-	between := x509.NewCertPool()
-	for _, der := range pair.Certificate[1:] {
-		if c, err := x509.ParseCertificate(der); err == nil {
-			between.AddCert(c)
-		}
-	}
-	if _, err := pair.Leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, CurrentTime: pair.Leaf.NotBefore.Add(time.Second)}); err != nil {
-		return pair, fmt.Errorf("ca: %s did not sign %s: give the CA that did, or make both anew with doorhub init: %w", ca, cert, err)
-	}
-	return pair, nil
+	return 0o600
 }

@@ -28,10 +28,13 @@ type Config struct {
 	Cert              string `yaml:"cert"`               // embedded: the broker's certificate, a PEM file
 	Key               string `yaml:"key"`                // embedded: its private key, a PEM file
 	CA                string `yaml:"ca"`                 // the CA that signed the broker's certificate, a PEM file
+	TLSClientCA       string `yaml:"tls_client_ca"`      // embedded: when set, devices need a certificate by this CA, too, whose common name is their user; a PEM file
 
 	URL          string `yaml:"url"`           // external: mqtts://host:port, or mqtt://localhost:port
 	User         string `yaml:"user"`          // external: the hub's user there
 	PasswordFile string `yaml:"password_file"` // external: a file that holds the password
+	ClientCert   string `yaml:"client_cert"`   // external: the hub's certificate, if that broker asks for one; a PEM file
+	ClientKey    string `yaml:"client_key"`    // external: its private key, a PEM file
 
 	MaxPacket      int           `yaml:"max_packet"`       // embedded: bytes in one packet from a user
 	MaxHubPacket   int           `yaml:"max_hub_packet"`   // embedded: bytes in one packet from the hub, which sends pictures
@@ -69,7 +72,7 @@ func Defaults() Config {
 func (c Config) Validate() error {
 	switch c.Mode {
 	case Embedded:
-		return c.validEmbedded()
+		return errors.Join(c.validEmbedded(), c.validFiles())
 	case External:
 		return c.validExternal()
 	}
@@ -87,8 +90,8 @@ func (c Config) validEmbedded() error {
 		within("max_queue", c.MaxQueue, 64<<10, 256<<20),
 		withinTime("login_timeout", c.LoginTimeout, time.Second, time.Minute),
 		withinTime("write_timeout", c.WriteTimeout, 100*time.Millisecond, time.Minute)}
-	if c.URL != "" || c.User != "" || c.PasswordFile != "" {
-		errs = append(errs, errors.New("url, user and password_file are for mode external: remove them, or set mode: external"))
+	if c.URL+c.User+c.PasswordFile+c.ClientCert+c.ClientKey != "" {
+		errs = append(errs, errors.New("url, user, password_file, client_cert and client_key are for mode external: remove them, or set mode: external"))
 	}
 	return errors.Join(errs...)
 }
@@ -98,17 +101,24 @@ func (c Config) validListen() error {
 		return nil
 	}
 	host, _, err := net.SplitHostPort(c.Listen)
-	if err != nil {
+	switch {
+	case err != nil:
 		return fmt.Errorf("listen: %w: use an address and a port, as 127.0.0.1:1883", err)
-	}
-	if !loopback(host) && !c.PlaintextAnywhere {
+	case loopback(host):
+		return nil
+	case !c.PlaintextAnywhere:
 		return fmt.Errorf("listen: %s would take tokens in the clear from the network: use 127.0.0.1 here and tls_listen for devices, or set plaintext_anywhere: true", c.Listen)
+	case c.TLSClientCA != "":
+		return fmt.Errorf("listen: %s would let devices in without the certificate that tls_client_ca asks for: use 127.0.0.1, or leave one of the two out", c.Listen)
 	}
 	return nil
 }
 
 func (c Config) validTLS() error {
 	if c.TLSListen == "" {
+		if c.TLSClientCA != "" {
+			return errors.New("tls_client_ca: only devices that come by TLS show certificates: set tls_listen, too")
+		}
 		return nil
 	}
 	if _, _, err := net.SplitHostPort(c.TLSListen); err != nil {
@@ -117,8 +127,32 @@ func (c Config) validTLS() error {
 	if c.Cert == "" || c.Key == "" {
 		return errors.New("tls_listen: needs cert and key; doorhub init makes them")
 	}
-	_, err := readServerCert(c.Cert, c.Key, c.CA)
+	return nil
+}
+
+// validFiles reads the certificates. Its error is ErrCertificate, by which it can be told from
+// settings without which nothing goes.
+func (c Config) validFiles() error {
+	if c.TLSListen == "" || c.Cert == "" || c.Key == "" {
+		return nil
+	}
+	_, err := c.serving(nil)
 	return err
+}
+
+// Exposed says where passwords and messages cross a network in the clear because the settings
+// allow it; "" where they do not.
+func (c Config) Exposed() string {
+	if c.Mode == External {
+		if u, err := url.Parse(c.URL); err == nil && u.Scheme == "mqtt" && !loopback(u.Hostname()) {
+			return "url: " + redact(c.URL, u) + ": use mqtts"
+		}
+		return ""
+	}
+	if host, _, err := net.SplitHostPort(c.Listen); err == nil && !loopback(host) {
+		return "listen: " + c.Listen + ": use 127.0.0.1 here and tls_listen for devices"
+	}
+	return ""
 }
 
 func (c Config) validExternal() error {
@@ -137,11 +171,9 @@ func (c Config) validExternal() error {
 func (c Config) External(log *slog.Logger) (ClientConfig, error) {
 	cc := ClientConfig{URL: c.URL, User: c.User, Log: log}
 	errs := []error{validURL(c.URL, c.PlaintextAnywhere)}
-	if c.CA != "" {
-		roots, err := readCA(c.CA)
-		errs = append(errs, err)
-		cc.TLS = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
-	}
+	var err error
+	cc.TLS, err = c.dialing()
+	errs = append(errs, err)
 	if c.PasswordFile != "" {
 		text, err := os.ReadFile(c.PasswordFile)
 		if err == nil && strings.TrimSpace(string(text)) == "" {
@@ -153,6 +185,32 @@ func (c Config) External(log *slog.Logger) (ClientConfig, error) {
 		cc.Token = strings.TrimSpace(string(text))
 	}
 	return cc, errors.Join(errs...)
+}
+
+// dialing is the client's side of TLS. The hub's certificate is read for each connection, so
+// that it is renewed without a restart.
+func (c Config) dialing() (*tls.Config, error) {
+	tc := &tls.Config{MinVersion: tls.VersionTLS12}
+	if c.CA != "" {
+		roots, err := readCA(c.CA)
+		if err != nil {
+			return nil, fmt.Errorf("ca: %w", err)
+		}
+		tc.RootCAs = pool(roots)
+	}
+	if c.ClientCert == "" && c.ClientKey == "" {
+		return tc, nil
+	}
+	if c.ClientCert == "" || c.ClientKey == "" {
+		return nil, errors.New("client_cert: a certificate and its key go together: set client_key, too, or neither")
+	}
+	own := func() (*tls.Certificate, error) {
+		pair, err := readPair("client_cert", c.ClientCert, "client_key", c.ClientKey)
+		return &pair, err
+	}
+	tc.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return own() }
+	_, err := own()
+	return tc, err
 }
 
 func validURL(text string, plaintext bool) error {

@@ -3,6 +3,7 @@ package broker
 import (
 	"bufio"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -54,6 +55,7 @@ type conn struct {
 	session *session          // from the login on
 	limiter *limiter          // of the user; nil: none
 	token   [sha256.Size]byte // the hash of what it logged in with
+	cert    *x509.Certificate // verified; nil when none was asked for
 	settled func()            // ends the time in which the session may not change hands
 	pub     publishing        // the PUBLISH being handled
 	asked   []asking          // the filters of the SUBSCRIBE being handled

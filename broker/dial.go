@@ -84,11 +84,23 @@ func hostPort(u *url.URL, port string) string {
 func (c *Client) explain(err error) error {
 	var unknown x509.UnknownAuthorityError
 	var host x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	var header tls.RecordHeaderError
 	switch {
 	case errors.As(err, &unknown):
 		return fmt.Errorf("the broker's certificate is not signed by the given CA: give the ca.crt of whoever made it as ca: %w", err)
 	case errors.As(err, &host):
 		return fmt.Errorf("the broker's certificate is for another host: use its name in url, or make one for this: %w", err)
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return fmt.Errorf("the broker's certificate has ended or not begun: renew it there, or set the clock here: %w", err)
+	case errors.As(err, &invalid):
+		return fmt.Errorf("the broker's certificate is not good for a broker: make another there: %w", err)
+	case errors.As(err, &header):
+		return fmt.Errorf("the broker speaks no TLS at that port: use its TLS port, often 8883: %w", err)
+	case ourCertRefused(err) && c.cfg.TLS != nil && c.cfg.TLS.GetClientCertificate != nil:
+		return fmt.Errorf("the broker does not accept client_cert: use one by its CA, in its time, of user %q: %w", c.cfg.User, err)
+	case ourCertRefused(err):
+		return fmt.Errorf("the broker asks for a client certificate: set client_cert and client_key: %w", err)
 	case errors.Is(err, packets.ErrorRefusedNotAuthorised), errors.Is(err, packets.ErrorRefusedBadUsernameOrPassword):
 		return fmt.Errorf("the broker does not let user %q in: check its name, token and will: %w", c.cfg.User, err)
 	}

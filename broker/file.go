@@ -13,8 +13,12 @@ const tempSuffix = ".new"
 // replaceFile makes content the content of path, readable by the owner alone: after a crash at
 // any moment the old or the new content is there, and once it has returned, the new one.
 func replaceFile(path string, content []byte) error {
+	return replaceFileMode(path, content, 0o600)
+}
+
+func replaceFileMode(path string, content []byte, mode os.FileMode) error {
 	temp := path + tempSuffix
-	if err := writeSynced(temp, content); err != nil {
+	if err := writeSynced(temp, content, mode); err != nil {
 		return errors.Join(err, os.Remove(temp))
 	}
 	if err := os.Rename(temp, path); err != nil {
@@ -23,8 +27,8 @@ func replaceFile(path string, content []byte) error {
 	return syncDir(filepath.Dir(path))
 }
 
-func writeSynced(path string, content []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+func writeSynced(path string, content []byte, mode os.FileMode) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
 	if err != nil {
 		return err
 	}

@@ -132,7 +132,7 @@ func (h *hook) OnConnect(cl *mqtt.Client, pk packets.Packet) error {
 	return nil
 }
 
-// login checks a user's token, unless there were too many wrong ones.
+// login checks a user's token and the name in its certificate, if there is one, unless there were too many wrong ones.
 func (s *Server) login(c *conn, name, token string) (Role, error) {
 	from := address(c.RemoteAddr())
 	if !s.throttle.allowed(from, name) {
@@ -140,7 +140,8 @@ func (s *Server) login(c *conn, name, token string) (Role, error) {
 	}
 	c.token = sha256.Sum256([]byte(token))
 	role, ok := s.users.Check(name, token)
-	if !ok {
+	foreign := c.cert != nil && c.cert.Subject.CommonName != name
+	if !ok || foreign {
 		known := ""
 		if s.users.rules(name) != nil {
 			known = name
@@ -148,8 +149,12 @@ func (s *Server) login(c *conn, name, token string) (Role, error) {
 		if err := s.throttle.wrong(from, known); err != nil {
 			s.log.Error("cannot write", "error", err)
 		}
+		if foreign {
+			return "", fmt.Errorf("its certificate is of user %.64q", c.cert.Subject.CommonName)
+		}
 		return "", errors.New("no such user and token")
 	}
+	s.warnOfEnd(c, name)
 	if err := s.throttle.right(from, name); err != nil {
 		s.log.Error("cannot write", "error", err)
 	}

@@ -46,6 +46,8 @@ type Server struct {
 	throttle   *throttle
 
 	plain, secure net.Listener // nil when not asked for
+	identity      *identity    // nil without secure
+	clock         func() bool  // whether the clock is right
 
 	began  time.Time
 	totals totals
@@ -78,18 +80,19 @@ type watch struct {
 
 // Start runs the embedded broker until Close. cfg.Dir must name the folder in which to keep
 // retained messages and the sessions of clients that are away. Each user's rights are those of its role.
+// A certificate that cannot be used is no error: TLS is served once its files are mended.
 // What prepare registers, as by OnPublish, is in place before the first connection is taken.
 func Start(cfg Config, users *Users, log *slog.Logger, prepare ...func(*Server)) (*Server, error) {
-	if err := cfg.Validate(); err != nil {
-		return nil, fmt.Errorf("bus: %w", err)
-	}
 	if cfg.Mode != Embedded || cfg.Dir == "" {
 		return nil, errors.New("bus: the embedded broker needs mode embedded and a folder for retained messages")
+	}
+	if err := cfg.validEmbedded(); err != nil {
+		return nil, fmt.Errorf("bus: %w", err)
 	}
 	s := &Server{
 		cfg: cfg, users: users, log: log.With("component", "broker"),
 		conns: map[*conn]struct{}{}, sessions: map[string]*session{}, limits: map[string]*limiter{}, logins: make(chan struct{}, cfg.MaxLogins),
-		began: time.Now(), lastSeen: map[string]time.Time{},
+		began: time.Now(), lastSeen: map[string]time.Time{}, clock: func() bool { return true },
 	}
 	s.mq = mqtt.New(options(cfg))
 	if err := s.mq.AddHook(&hook{s: s}, nil); err != nil {
@@ -161,17 +164,12 @@ func (s *Server) listen() (err error) {
 	if s.cfg.TLSListen == "" {
 		return nil
 	}
-	pair, err := readServerCert(s.cfg.Cert, s.cfg.Key, s.cfg.CA)
+	l, err := net.Listen("tcp", s.cfg.TLSListen)
 	if err != nil {
-		return err
-	}
-	if left := time.Until(pair.Leaf.NotAfter); left < 30*24*time.Hour {
-		s.log.Warn("the broker's certificate ends soon: make a new one", "not_after", pair.Leaf.NotAfter)
-	}
-	tc := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
-	if s.secure, err = tls.Listen("tcp", s.cfg.TLSListen, tc); err != nil {
 		return fmt.Errorf("tls_listen: %w: is another broker running? stop it, or choose another port", err)
 	}
+	s.identity = newIdentity(s.cfg, s.log, s.clock)
+	s.secure = tls.NewListener(l, s.identity.listening())
 	return nil
 }
 
@@ -248,6 +246,9 @@ func (s *Server) serve(c *conn, id string) {
 	}()
 	// Covers the TLS handshake, too. The broker sets its own when the client is in.
 	if err := c.Conn.SetDeadline(time.Now().Add(s.cfg.LoginTimeout)); err != nil {
+		return
+	}
+	if !s.shakeHands(c) {
 		return
 	}
 	if err := s.mq.EstablishConnection(id, c); err != nil && c.client == nil && !errors.Is(err, errRefused) {

@@ -23,9 +23,9 @@ func withTLS(t *testing.T, hosts ...string) (dir string, change func(*Config)) {
 }
 
 func roots(t *testing.T, dir string) *tls.Config {
-	pool, err := readCA(filepath.Join(dir, CACertFile))
+	certs, err := readCA(filepath.Join(dir, CACertFile))
 	must(t, err)
-	return &tls.Config{RootCAs: pool}
+	return &tls.Config{RootCAs: pool(certs)}
 }
 
 func TestTLS(t *testing.T) {
