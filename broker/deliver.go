@@ -80,7 +80,7 @@ func (s *Server) tell(from *session, pk packets.Packet) (record uint64) {
 // deliver hands a message to everybody who has subscribed to it and may have it now.
 func (s *Server) deliver(from *session, pk packets.Packet) (record uint64) {
 	shared := pk.Copy(false)
-	for id, sub := range s.mq.Topics.Subscribers(pk.TopicName).Subscriptions {
+	for id, sub := range s.subscribers(pk.TopicName) {
 		to := s.session(id)
 		if to == nil || sub.NoLocal && to == from || !s.mayRead(to, pk.TopicName) {
 			continue
@@ -139,7 +139,7 @@ func (s *Server) sendRetained(cl *mqtt.Client, c *conn, a asking) error {
 		return fmt.Errorf("%w, and asks for more", errStuck)
 	}
 	a.sub.Identifiers = map[string]int{a.sub.Filter: a.sub.Identifier}
-	for _, pk := range s.mq.Topics.Messages(a.sub.Filter) {
+	for _, pk := range s.retainedOn(a.sub.Filter) {
 		if !s.mayRead(c.session, pk.TopicName) {
 			continue
 		}

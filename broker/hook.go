@@ -244,6 +244,7 @@ func (h *hook) OnSubscribed(cl *mqtt.Client, _ packets.Packet, codes []byte) {
 			granted = append(granted, c.asked[i].sub)
 		}
 	}
+	h.s.noteDeep(c.session, granted)
 	h.s.sessionLog.wait(c.session.subscribed(granted))
 }
 

@@ -188,6 +188,7 @@ func (s *Server) restoreSessions() error {
 	}
 	for id, x := range s.sessions {
 		x.log = s.sessionLog
+		s.noteDeep(x, slices.Collect(maps.Values(x.subs)))
 		s.mq.Clients.Add(s.absent(id, x))
 	}
 	return nil

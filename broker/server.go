@@ -57,6 +57,7 @@ type Server struct {
 	mu       sync.Mutex
 	closed   bool
 	sessions map[string]*session // by client id
+	deep     map[string]*session // those with filters that the broker does not serve in full
 	conns    map[*conn]struct{}
 	shows    []watch
 	faults   []func(error)
@@ -91,7 +92,7 @@ func Start(cfg Config, users *Users, log *slog.Logger, prepare ...func(*Server))
 	}
 	s := &Server{
 		cfg: cfg, users: users, log: log.With("component", "broker"),
-		conns: map[*conn]struct{}{}, sessions: map[string]*session{}, limits: map[string]*limiter{}, logins: make(chan struct{}, cfg.MaxLogins),
+		conns: map[*conn]struct{}{}, sessions: map[string]*session{}, deep: map[string]*session{}, limits: map[string]*limiter{}, logins: make(chan struct{}, cfg.MaxLogins),
 		began: time.Now(), lastSeen: map[string]time.Time{}, clock: func() bool { return true },
 	}
 	s.mq = mqtt.New(options(cfg))

@@ -21,6 +21,7 @@ func (s *Server) session(id string) *session {
 func (s *Server) setSession(id string, x *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	delete(s.deep, id)
 	if x == nil {
 		delete(s.sessions, id)
 		return
