@@ -79,7 +79,7 @@ func (m member) subscribes(filter string, topics []string) bool {
 	if !isFilter(filter) || strings.HasPrefix(strings.ToLower(filter), "$share/") || strings.ToLower(filter) == "$share" {
 		return false
 	}
-	for _, topic := range append(made(filter), topics...) {
+	for _, topic := range append(topicsOf(filter), topics...) {
 		if isTopic(topic) && slowMatch(filter, topic) && !m.reads(topic) {
 			return false
 		}
@@ -87,8 +87,8 @@ func (m member) subscribes(filter string, topics []string) bool {
 	return true
 }
 
-// made are topics that a filter matches.
-func made(filter string) []string {
+// topicsOf are topics that a filter matches.
+func topicsOf(filter string) []string {
 	var all []string
 	for _, word := range []string{"zz", "", "front", "other"} {
 		topic := strings.ReplaceAll(filter, "+", word)
