@@ -1,0 +1,220 @@
+// Package history sends the journal to InfluxDB, 2.x or 1.8, for Grafana to show: each record
+// as one point, in order, once, however long the database was away.
+package history
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	influx "github.com/influxdata/influxdb-client-go/v2"
+	"github.com/influxdata/influxdb-client-go/v2/api"
+
+	"github.com/doorhub/doorhub/door"
+)
+
+// Journal is what is read, and where it is kept how far.
+type Journal interface {
+	// After streams the records with a greater seq, oldest first. One that cannot be read comes
+	// as an error beside its seq, and the stream goes on; an error without a seq ends it.
+	After(ctx context.Context, seq uint64) iter.Seq2[door.Record, error]
+	// Before streams the records with a smaller seq, newest first, in the same way.
+	Before(ctx context.Context, seq uint64) iter.Seq2[door.Record, error]
+	// Of streams the records of a person, oldest first, in the same way.
+	Of(ctx context.Context, person string) iter.Seq2[door.Record, error]
+	Head() uint64
+	Cursor(ctx context.Context) (uint64, error)
+	SetCursor(ctx context.Context, seq uint64) error
+	// SetAside notes a record that the database refuses, and why.
+	SetAside(ctx context.Context, seq uint64, reason string) error
+}
+
+// World is what a History wants to know and tell.
+type World struct {
+	Journal Journal
+	Called  func(person string) string           // what a person is called; "" for one who is not known
+	Now     func() door.Instant                  //
+	Boot    string                               // the kernel's boot id, as in records
+	Problem func(reason, detail string)          // told of each change of what is wrong; "": all is well. It must not block
+	Log     *slog.Logger                         //
+	Pause   func(context.Context, time.Duration) // nil: that of the clock on the wall
+}
+
+// Status says how far a History is.
+type Status struct {
+	Cursor  uint64    `json:"cursor"`  // sent up to this record
+	Head    uint64    `json:"head"`    // the journal's last
+	Backlog uint64    `json:"backlog"` // records yet to be sent
+	Sent    uint64    `json:"sent"`    // points since the start, corrections among them
+	Last    time.Time `json:"last"`    // when the database last took something; zero: not yet
+	Problem string    `json:"problem"` // what is wrong, for people; "": nothing
+}
+
+// History sends the journal to one database.
+type History struct {
+	cfg    Config
+	world  World
+	log    *slog.Logger
+	client influx.Client
+	write  api.WriteAPIBlocking
+	wake   chan struct{}
+
+	mu     sync.Mutex
+	status Status
+	from   *uint64 // send again from here; nil: nobody asked
+}
+
+const (
+	unsyncedPatience = 10 * time.Minute // records of a clock not yet right are held back so long
+	firstPause       = time.Second
+	longestPause     = time.Minute
+	tidyEvery        = 30 * time.Second // between two writes of the cursor while there is much to send
+)
+
+// Open makes a History that sends nothing before Run. The error tells of settings that can
+// never work; that the database is not there is no error.
+func Open(cfg Config, w World) (*History, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("history: %w", err)
+	}
+	token, err := cfg.token()
+	if err != nil {
+		return nil, fmt.Errorf("history: %w", err)
+	}
+	tlsConfig, err := cfg.tls()
+	if err != nil {
+		return nil, fmt.Errorf("history: %w", err)
+	}
+	if w.Pause == nil {
+		w.Pause = pause
+	}
+	transport := &http.Transport{TLSClientConfig: tlsConfig, MaxIdleConns: 2, IdleConnTimeout: time.Minute, Proxy: http.ProxyFromEnvironment}
+	client := influx.NewClientWithOptions(cfg.URL, token, influx.DefaultOptions().
+		SetHTTPClient(&http.Client{Transport: transport, Timeout: cfg.Timeout}).
+		SetPrecision(time.Nanosecond).SetUseGZip(!cfg.local()))
+	return &History{cfg: cfg, world: w, log: w.Log.With("component", "history"), client: client,
+		write: client.WriteAPIBlocking(cfg.Org, cfg.Bucket), wake: make(chan struct{}, 1)}, nil
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
+
+// Wrote says that there is more in the journal. It never blocks.
+func (h *History) Wrote() {
+	select {
+	case h.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Status says how far it is.
+func (h *History) Status() Status {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s := h.status
+	s.Head = h.world.Journal.Head()
+	s.Backlog = s.Head - min(s.Cursor, s.Head)
+	return s
+}
+
+// Backfill sends all records from seq on again; they overwrite themselves.
+func (h *History) Backfill(seq uint64) {
+	before := max(seq, 1) - 1
+	h.mu.Lock()
+	if h.from == nil || before < *h.from {
+		h.from = &before
+	}
+	h.mu.Unlock()
+	h.Wrote()
+}
+
+// Run sends until ctx ends, then keeps how far it came.
+func (h *History) Run(ctx context.Context) {
+	defer h.client.Close()
+	s := &sender{History: h}
+	for again := firstPause; ; {
+		wait, err := s.send(ctx)
+		switch {
+		case ctx.Err() != nil:
+			s.keep(context.WithoutCancel(ctx))
+			return
+		case err != nil:
+			wait = max(again, retryAfter(err))
+			again = min(2*again, longestPause)
+			h.tell(err)
+			h.world.Pause(ctx, wait)
+			continue
+		}
+		again = firstPause
+		h.tell(nil)
+		s.keep(ctx)
+		h.sleep(ctx, wait)
+	}
+}
+
+// sleep waits until there may be something to send: for the given time, if any is given, else
+// for a record and a moment more, in which others may come.
+func (h *History) sleep(ctx context.Context, d time.Duration) {
+	if d > 0 {
+		h.world.Pause(ctx, d)
+		return
+	}
+	select {
+	case <-ctx.Done():
+	case <-h.wake:
+		h.world.Pause(ctx, h.cfg.Every)
+	}
+}
+
+// tell tells of a change of what is wrong.
+func (h *History) tell(err error) {
+	reason, detail := "", ""
+	if err != nil {
+		reason, detail = explain(err)
+	}
+	h.mu.Lock()
+	same := h.status.Problem == detail
+	h.status.Problem = detail
+	h.mu.Unlock()
+	if same {
+		return
+	}
+	if err != nil {
+		h.log.Warn("history is not sent", "error", detail)
+	}
+	h.world.Problem(reason, detail)
+}
+
+func (h *History) sent(points int, at time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.status.Sent += uint64(points)
+	h.status.Last = at
+}
+
+func (h *History) reached(seq uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.status.Cursor = seq
+}
+
+// asked returns from where to send again, once.
+func (h *History) asked() (seq uint64, ok bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.from == nil {
+		return 0, false
+	}
+	seq, h.from = *h.from, nil
+	return seq, true
+}
