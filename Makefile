@@ -67,11 +67,22 @@ soak: toolchain packages-test models announce ## the long runs: kill -9 KILLS ti
 # On the disk of this folder, since /tmp may be memory. What go prints goes to standard error.
 .PHONY: bench
 bench: toolchain packages models announce ## measure what is promised, as a table; BENCH=Start for some
-	@echo 'measuring (about 3 minutes on a PC); nothing else should run meanwhile' >&2
+	@echo 'measuring (about 6 minutes on a PC); nothing else should run meanwhile' >&2
 	@mkdir -p build/tmp
 	@$(VISION) export TMPDIR=$(CURDIR)/build/tmp DOORHUB_BENCH_LARGE=1; \
 		$(GO) test $(TEST_FLAGS) -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -timeout 30m $(PKG) | \
 		tee /dev/stderr | WHOLE='$(and $(filter .,$(BENCH)),$(filter ./...,$(PKG)))' .ci/bench-table
+
+# In two processes, and nothing of vision.
+.PHONY: bench-broker
+bench-broker: toolchain packages-test ## set the broker beside Debian's mosquitto, as a table
+	@command -v mosquitto >/dev/null || test -x /usr/sbin/mosquitto || { \
+		echo 'NOTHING TO COMPARE WITH: mosquitto is missing; apt-get install mosquitto' >&2; exit 1; }
+	@echo 'measuring (about 2 minutes on a PC); nothing else should run meanwhile' >&2
+	@mkdir -p build/tmp
+	@$(NOVISION) TMPDIR=$(CURDIR)/build/tmp \
+		$(GO) test $(TEST_FLAGS) -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -timeout 10m ./broker | \
+		tee /dev/stderr | .ci/bench-table
 
 .PHONY: picture
 picture: build ## draw the README's picture of the demo's scene

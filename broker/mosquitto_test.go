@@ -15,7 +15,7 @@ import (
 )
 
 // program finds one of Mosquitto's, or skips the test saying so.
-func program(t *testing.T, name, pkg string) string {
+func program(t testing.TB, name, pkg string) string {
 	t.Helper()
 	for _, try := range []string{name, "/usr/sbin/" + name} {
 		if path, err := exec.LookPath(try); err == nil {
@@ -119,7 +119,7 @@ func exchange(t *testing.T, c *Client, got <-chan Message) {
 	}
 }
 
-func freePort(t *testing.T) string {
+func freePort(t testing.TB) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	defer l.Close()

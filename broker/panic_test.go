@@ -64,6 +64,9 @@ func TestMain(m *testing.M) {
 	case os.Getenv(pahoEnv) != "":
 		barePaho(os.Getenv(pahoEnv))
 		return
+	case os.Getenv(benchEnv) != "":
+		benchBroker(os.Getenv(benchEnv))
+		return
 	case os.Getenv(killEnv) != "":
 		killedBroker(os.Getenv(killEnv))
 		return
