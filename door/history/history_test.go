@@ -23,11 +23,11 @@ import (
 // database is a scripted server. It keeps what it takes as InfluxDB does: a point of the same
 // series and time adds to the one before.
 type database struct {
-	mu       sync.Mutex
-	points   map[string]map[string]string // series and time → field → value
-	writes   int                          // lines taken
-	answer   func(body string) (status int, header, text string)
-	last     string // body
+	mu     sync.Mutex
+	points map[string]map[string]string // series and time → field → value
+	writes int                          // lines taken
+	answer func(body string) (status int, header, text string)
+	last   string // body
 }
 
 func (d *database) ServeHTTP(w http.ResponseWriter, r *http.Request) {
