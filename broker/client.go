@@ -64,6 +64,9 @@ type Client struct {
 	subs  []subscription
 	onUp  []func()
 	wrong error // the last problem told; nil when all is well
+
+	since    time.Time // when the connection was made, or lost
+	connects uint64    // connections made
 }
 
 type subscription struct {
@@ -82,7 +85,7 @@ func Dial(ctx context.Context, cfg ClientConfig) (*Client, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	c := &Client{
 		cfg: cfg, log: cfg.Log.With("component", "bus"), cancel: cancel,
-		queue: make(chan paho.Message, cfg.Queue), again: make(chan error, 1), up: make(chan struct{}),
+		queue: make(chan paho.Message, cfg.Queue), again: make(chan error, 1), up: make(chan struct{}), since: time.Now(),
 	}
 	c.done.Go(func() { c.keepConnected(ctx) })
 	c.done.Go(func() { c.handle(ctx) })
@@ -173,6 +176,8 @@ func (c *Client) raise(ctx context.Context, p paho.Client) error {
 		todo := slices.Clone(c.subs[n:])
 		if len(todo) == 0 {
 			c.now = p
+			c.since = time.Now()
+			c.connects++
 			close(c.up)
 			c.mu.Unlock()
 			c.problem(refused)
@@ -192,6 +197,7 @@ func (c *Client) lower() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.now, c.up = nil, make(chan struct{})
+	c.since = time.Now()
 }
 
 func (c *Client) callbacks() []func() {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -40,6 +41,17 @@ func TestClientComesBack(t *testing.T) {
 		if diff := cmp.Diff(m, take(t, got)); diff != "" {
 			t.Error(diff)
 		}
+	}
+	want := Link{URL: "mqtt://" + h.Addr(), Up: true, Since: c.Link().Since, Reconnects: 2}
+	if diff := cmp.Diff(want, c.Link()); diff != "" || time.Since(want.Since) > time.Minute {
+		t.Error(want.Since, diff)
+	}
+	must(t, h.Close())
+	for c.Link().Problem == "" {
+		<-time.After(time.Millisecond)
+	}
+	if l := c.Link(); l.Up || !l.Since.After(want.Since) {
+		t.Errorf("after the loss %+v", l)
 	}
 }
 

@@ -156,6 +156,12 @@ func (s *Server) sendRetained(cl *mqtt.Client, c *conn, a asking) error {
 	return nil
 }
 
+// unkept reports whether what is retained on a topic goes with the process: raw input, and
+// figures of the broker that would wear out an SD card for what a restart makes anew.
+func unkept(topic string) bool {
+	return strings.HasPrefix(topic, "$") || Match("doorhub/in/#", topic) || Match("doorhub/instance/+/broker", topic)
+}
+
 // tellWill tells a client's will, by the rules of this moment.
 func (s *Server) tellWill(x *session, will mqtt.Will) {
 	if will.Flag == 0 || !MayPublish(s.users.rules(x.user), will.TopicName, will.Retain) {
@@ -168,10 +174,9 @@ func (s *Server) tellWill(x *session, will mqtt.Will) {
 	})
 }
 
-// keepRetained writes what the broker now holds for topic. Raw input and the broker's own
-// figures are never kept.
+// keepRetained writes what the broker now holds for topic.
 func (s *Server) keepRetained(topic string) {
-	if strings.HasPrefix(topic, "$") || Match("doorhub/in/#", topic) {
+	if unkept(topic) {
 		return
 	}
 	s.judge(&s.wrong.retained, s.store.keep(topic, s.mq.Topics.Retained.Get))

@@ -35,6 +35,26 @@ func TestRetainedSurvivesRestart(t *testing.T) {
 	}
 }
 
+// Figures that change all the time are there for whoever asks, and never on the disk.
+func TestFiguresAreNotWritten(t *testing.T) {
+	h := start(t)
+	hub := h.in(t, h.as("hub"))
+	hub.publish("doorhub/instance/main/status", "online", true)
+	before, err := os.ReadDir(filepath.Join(h.cfg.Dir, "retained"))
+	must(t, err)
+	hub.publish("doorhub/instance/main/broker", "{}", true)
+	after, err := os.ReadDir(filepath.Join(h.cfg.Dir, "retained"))
+	must(t, err)
+	if len(before) != 1 || len(after) != 1 {
+		t.Errorf("%d files before, %d after", len(before), len(after))
+	}
+	viewer := h.in(t, h.as("viewer"))
+	viewer.subscribe("doorhub/instance/main/broker", 0)
+	if pk := viewer.next(packets.Publish); !pk.FixedHeader.Retain || string(pk.Payload) != "{}" {
+		t.Errorf("a late subscriber gets %+v", pk)
+	}
+}
+
 // retained reads the door's states as a viewer, sorted by topic. The answer to the ping comes
 // when the broker has queued them all.
 func (h *house) retained(t *testing.T) []Message {

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"cmp"
+	"errors"
 	"maps"
 	"net"
 	"os"
@@ -14,7 +15,8 @@ import (
 // Stats is what the embedded broker knows of itself at one moment; no secret and no message is
 // in it. Totals run from its start and never go down.
 type Stats struct {
-	Uptime float64 `json:"uptime"` // seconds
+	Since  time.Time `json:"since"`  // its start
+	Uptime float64   `json:"uptime"` // seconds since then, whatever the clock was set to
 
 	Connections int `json:"connections"` // logged in
 	LoggingIn   int `json:"logging_in"`  // connected, and not logged in yet
@@ -31,6 +33,7 @@ type Stats struct {
 	Dropped uint64 `json:"dropped"` // messages of QoS 0 to clients too far behind
 	Totals
 
+	Unkept           string        `json:"unkept,omitempty"`  // why retained or queued messages are not written to the disk
 	Flooding         []string      `json:"flooding"`          // users
 	BlockedUsers     []string      `json:"blocked_users"`     // their logins are turned away, except from where they have been before
 	BlockedAddresses []string      `json:"blocked_addresses"` // likewise
@@ -126,12 +129,15 @@ func (f *Flow) add(g Flow) {
 // Stats looks at the broker. It costs about a microsecond for each client.
 func (s *Server) Stats() Stats {
 	st := Stats{
-		Uptime: time.Since(s.began).Seconds(), Users: len(s.users.List()), Retained: s.mq.Topics.Retained.Len() - len(s.mq.Topics.Messages("$SYS/#")),
+		Since: s.began.UTC(), Uptime: time.Since(s.began).Seconds(), Users: len(s.users.List()), Retained: s.mq.Topics.Retained.Len() - len(s.mq.Topics.Messages("$SYS/#")),
 		LoggingIn: len(s.logins), LogBytes: s.sessionLog.bytes(), Totals: s.totals.now(), Flooding: s.Flooding(),
 	}
 	st.BlockedAddresses, st.BlockedUsers = s.Blocked()
 	s.mu.Lock()
 	sessions := slices.Collect(maps.Values(s.sessions))
+	if err := errors.Join(s.wrong.retained, s.wrong.sessions); err != nil {
+		st.Unkept = err.Error()
+	}
 	st.In, st.Out, st.Dropped = s.past.flows()
 	for c := range s.conns {
 		in, out, dropped := c.counts.flows()

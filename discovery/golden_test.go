@@ -35,6 +35,16 @@ var record = door.Record{
 	Sealed:  []byte("sealed bytes"), Prev: []byte("previous hash"), Hash: []byte("its own hash"),
 }
 
+var embeddedBus = BusHealth{
+	Since: time.Date(2026, 11, 21, 6, 0, 0, 0, time.UTC), Connections: 4, Sessions: 5, Users: 3, Retained: 40,
+	MessagesIn: 1.25, MessagesOut: 3.333333, BytesIn: 120.04, BytesOut: 512, Queued: 2, QueueBytes: 700,
+	Dropped: 1, RefusedLogins: 2, RefusedMessages: 3, Floods: 4, Problems: []string{"bus_user/kitchen flooding"},
+}
+
+var externalBus = BusLink{
+	URL: "mqtts://broker.lan:8883", Up: true, Since: time.Date(2026, 11, 21, 6, 0, 0, 5000, time.UTC), Reconnects: 3, Backlog: 12,
+}
+
 // Every byte that goes over the bus, in files that show what a change would do to the
 // dashboards and automations of others.
 func TestGolden(t *testing.T) {
@@ -58,6 +68,8 @@ func TestGolden(t *testing.T) {
 		"replay": {Replayed("ha", record, "Ann"), Replayed("ha", window, ""), ReplayEnd("ha", 41, 2, 43),
 			ReplayRefused("ha", ErrAfter.Error(), 43)},
 		"prompt": {Prompt(prompt)},
+		"bus": {EmbeddedBus("hub", embeddedBus), EmbeddedBus("hub", BusHealth{}),
+			ExternalBus("hub", externalBus), ExternalBus("hub", BusLink{})},
 		"status": {Status("hub", true), Status("hub", false)},
 	}
 	for name, messages := range tests {

@@ -91,6 +91,37 @@ type personState struct {
 	Kind    *string `json:"kind"`
 }
 
+// busHealth is how the embedded broker fares; what goes in and out is a second.
+type busHealth struct {
+	Mode            string   `json:"mode"`
+	Since           string   `json:"since"`
+	Connections     int      `json:"connections"`
+	Sessions        int      `json:"sessions"`
+	Users           int      `json:"users"`
+	Retained        int      `json:"retained"`
+	MessagesIn      float64  `json:"messages_in"`
+	MessagesOut     float64  `json:"messages_out"`
+	BytesIn         float64  `json:"bytes_in"`
+	BytesOut        float64  `json:"bytes_out"`
+	Queued          int      `json:"queued"`
+	QueueBytes      int      `json:"queue_bytes"`
+	Dropped         uint64   `json:"dropped"`
+	RefusedLogins   uint64   `json:"refused_logins"`
+	RefusedMessages uint64   `json:"refused_messages"`
+	Floods          uint64   `json:"floods"`
+	Problems        []string `json:"problems"`
+}
+
+// busLink is how the connection to a broker elsewhere fares.
+type busLink struct {
+	Mode       string `json:"mode"`
+	URL        string `json:"url"`
+	Up         bool   `json:"up"`
+	Since      string `json:"since"`
+	Reconnects uint64 `json:"reconnects"`
+	Backlog    uint64 `json:"backlog"`
+}
+
 // event is a journal record as the bus carries it. What is sealed stays in the journal, and
 // so do its hashes, which prove nothing without their key.
 type event struct {

@@ -44,6 +44,7 @@ func calls() map[string]call {
 		"try":                one((*service).try),
 		"log":                callLog,
 		"log.verify":         callVerify,
+		"broker.top":         one((*service).topOfBus),
 		"broker.user.list":   callUsers,
 		"broker.user.add":    one((*service).addUser),
 		"broker.user.revoke": one((*service).revokeUser),

@@ -120,6 +120,7 @@ func (h *hub) run(ctx context.Context) error {
 		door.Run(ctx, house, h.inputs, h.clock.now, h.do)
 	})
 	h.spawn(ctx, "codes", h.checkCodes)
+	h.spawn(ctx, "health", h.tellHealth)
 	if h.offenders != nil {
 		h.spawn(ctx, "offenders", h.offenders.run)
 	}
@@ -149,7 +150,7 @@ func (h *hub) openStore(ctx context.Context) (err error) {
 	h.keeper = newKeeper(h.store, h.log)
 	h.service = &service{cfg: h.cfg, store: h.store, past: h.past, users: h.users,
 		note: h.note, changed: h.peopleChanged, faces: h.enroller,
-		blind: h.blind}
+		blind: h.blind, bus: h.busView}
 	return nil
 }
 

@@ -23,6 +23,7 @@ type service struct {
 	note    func(ctx context.Context, r door.Record) error // writes into the journal
 	changed func(ctx context.Context) error                // people or faces have changed
 	blind   func(doorID string) bool                       // vision reports a problem
+	bus     func(ctx context.Context) (busView, error)     // how the bus fares; nil: no hub runs
 }
 
 // errNoVision is what a doorhub built without cgo says of faces.
