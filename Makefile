@@ -11,6 +11,8 @@ GO := $(shell command -v go || { test -x /usr/local/go/bin/go && echo /usr/local
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unversioned)
 STATICCHECK_VERSION := v0.8.2
 STATICCHECK := build/tools/$(STATICCHECK_VERSION)/staticcheck
+NATS_VERSION := v2.15.2
+NATS_SERVER := build/tools/$(NATS_VERSION)/nats-server
 
 PREFIX ?= /usr/local
 CACHE := $(or $(DOORHUB_CACHE),$(HOME)/.cache/doorhub)
@@ -116,8 +118,15 @@ packages: ## install the Debian packages that are missing; PACKAGES=skip does no
 	@$(if $(filter skip,$(PACKAGES)),echo 'packages: skipped',deploy/packages.sh)
 
 .PHONY: packages-test
-packages-test: ## those, and the programs of others that the tests talk to
+packages-test: $(NATS_SERVER) ## those, and the programs of others that the tests talk to
 	@$(if $(filter skip,$(PACKAGES)),echo 'packages: skipped',deploy/packages.sh test)
+
+# A broker that tests run as a process of its own (Apache-2.0). Where it cannot be had,
+# they say what they skip.
+$(NATS_SERVER): | toolchain
+	@echo 'fetching nats-server $(NATS_VERSION)'
+	@$(NOVISION) GOBIN=$(abspath $(@D)) $(GO) install github.com/nats-io/nats-server/v2@$(NATS_VERSION) || \
+		echo 'no nats-server: its tests will be skipped' >&2
 
 .PHONY: models
 models: packages ## fetch the face models and sample portraits, and check their hashes

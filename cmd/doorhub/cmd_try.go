@@ -56,6 +56,7 @@ func (a *app) printTry(v tryAnswer, req tryRequest) error {
 
 type brokerCmd struct {
 	User brokerUserCmd `cmd:"" help:"Who may use the bus, and in which role."`
+	ACL  brokerACL     `cmd:"" name:"acl" help:"Print the rules of the bus for a broker elsewhere."`
 }
 
 type brokerUserCmd struct {
