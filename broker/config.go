@@ -145,7 +145,7 @@ func (c Config) validFiles() error {
 func (c Config) Exposed() string {
 	if c.Mode == External {
 		if u, err := url.Parse(c.URL); err == nil && u.Scheme == "mqtt" && !loopback(u.Hostname()) {
-			return "url: " + redact(c.URL, u) + ": use mqtts"
+			return "url: " + redact(c.URL, u) + ": use mqtts://"
 		}
 		return ""
 	}

@@ -165,6 +165,7 @@ func (s *Server) shakeHands(c *conn) bool {
 	remote := c.RemoteAddr()
 	switch {
 	case errors.Is(err, errClientCert), noClientCert(err):
+		s.totals.refusedLogins.Add(1)
 		s.log.Warn("no TLS with a client: make it a certificate with doorhub broker cert client", keyRemote, remote.String(), "why", err.Error())
 		if err := s.throttle.wrong(address(remote), ""); err != nil {
 			s.log.Error("cannot write", "error", err)

@@ -50,7 +50,7 @@ type Flow struct {
 // Totals count what happened since the start.
 type Totals struct {
 	Logins          uint64 `json:"logins"`           // that went well
-	RefusedLogins   uint64 `json:"refused_logins"`   // wrong passwords, forbidden wills
+	RefusedLogins   uint64 `json:"refused_logins"`   // wrong passwords and certificates, forbidden wills
 	TurnedAway      uint64 `json:"turned_away"`      // connections: from blocked addresses, or too many at the login
 	RefusedMessages uint64 `json:"refused_messages"` // publications that the sender's role forbids
 	RefusedFilters  uint64 `json:"refused_filters"`  // subscriptions that the client's role forbids

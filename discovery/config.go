@@ -24,6 +24,8 @@ type Config struct {
 	User         string `yaml:"user"`          // at that broker; "": nobody
 	PasswordFile string `yaml:"password_file"` // holds that user's password; "": none
 	CA           string `yaml:"ca"`            // PEM file that vouches for an mqtts broker; "": the system's
+
+	PlaintextAnywhere bool `yaml:"plaintext_anywhere"` // allow an mqtt broker on another machine: password and remote codes can then be read on the way
 }
 
 // Defaults returns what suits a Home Assistant with untouched MQTT options on the hub's own bus.

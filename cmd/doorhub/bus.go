@@ -58,6 +58,7 @@ func (h *hub) startBroker() (broker.ClientConfig, error) {
 
 // listen registers what the hub wants to know of its broker from the first connection on.
 func (h *hub) listen(server *broker.Server) {
+	server.ClockRight(func() bool { return h.clock.now().Synced })
 	server.OnFault(func(err error) {
 		f := door.Fault{Part: "broker"}
 		if err != nil {
@@ -119,8 +120,7 @@ func (h *hub) meetHomeAssistant(ctx context.Context, bus *broker.Client) error {
 	}
 	client, outlet, user := bus, h.bus, ""
 	if cfg.Broker != "" {
-		cc, err := broker.Config{Mode: broker.External, URL: cfg.Broker, User: cfg.User,
-			PasswordFile: cfg.PasswordFile, CA: cfg.CA}.External(h.log)
+		cc, err := h.cfg.homeBroker().External(h.log)
 		if err != nil {
 			return fmt.Errorf("home_assistant: %w", err)
 		}

@@ -49,6 +49,13 @@ func calls() map[string]call {
 		"broker.user.add":    one((*service).addUser),
 		"broker.user.revoke": one((*service).revokeUser),
 		"broker.user.rotate": one((*service).rotateUser),
+
+		"broker.cert.show":    callCerts,
+		"broker.cert.renew":   one((*service).renewCert),
+		"broker.cert.ca.new":  one((*service).newCA),
+		"broker.cert.ca.use":  one((*service).useCA),
+		"broker.cert.ca.drop": callDropCAs,
+		"broker.cert.client":  one((*service).clientCert),
 	}
 }
 

@@ -192,13 +192,21 @@ func writeNew(file string, text []byte) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return fmt.Errorf("config: %w", err)
 	}
-	f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
-	if err != nil {
+	if err := createFile(file, text, 0o644); err != nil {
 		return fmt.Errorf("config: %w", err)
 	}
-	_, err = f.Write(text)
+	return nil
+}
+
+// createFile makes a file, and overwrites none.
+func createFile(path string, content []byte, mode os.FileMode) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return errors.Join(fmt.Errorf("config: %w", err), os.Remove(file))
+		return errors.Join(err, os.Remove(path))
 	}
 	return nil
 }

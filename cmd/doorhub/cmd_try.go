@@ -57,6 +57,7 @@ func (a *app) printTry(v tryAnswer, req tryRequest) error {
 type brokerCmd struct {
 	User brokerUserCmd `cmd:"" help:"Who may use the bus, and in which role."`
 	ACL  brokerACL     `cmd:"" name:"acl" help:"Print the rules of the bus for a broker elsewhere."`
+	Cert brokerCertCmd `cmd:"" help:"The certificates by which devices know the bus, and it them."`
 }
 
 type brokerUserCmd struct {

@@ -93,6 +93,9 @@ func (h *hub) build(ctx context.Context) error {
 	if err := h.store.HeadProblem(); err != nil {
 		h.send(door.Fault{Part: "journal_head", Reason: "head", Detail: err.Error()})
 	}
+	for _, f := range h.cfg.exposed() {
+		h.send(f)
+	}
 	if err := h.openVision(ctx); err != nil {
 		return err
 	}
@@ -127,6 +130,7 @@ func (h *hub) run(ctx context.Context) error {
 	h.spawn(ctx, "clock", func(ctx context.Context) {
 		h.clock.watch(ctx, func(d time.Duration) { h.send(door.ClockSet{Offset: d}) })
 	})
+	h.spawn(ctx, "certificates", func(ctx context.Context) { h.newCertWatch().run(ctx, h.clock.now) })
 	return nil
 }
 
@@ -150,7 +154,7 @@ func (h *hub) openStore(ctx context.Context) (err error) {
 	h.keeper = newKeeper(h.store, h.log)
 	h.service = &service{cfg: h.cfg, store: h.store, past: h.past, users: h.users,
 		note: h.note, changed: h.peopleChanged, faces: h.enroller,
-		blind: h.blind, bus: h.busView}
+		blind: h.blind, bus: h.busView, shown: h.shownCert}
 	return nil
 }
 

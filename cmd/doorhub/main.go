@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -50,7 +51,7 @@ type cli struct {
 	People  peopleCmd  `cmd:"" help:"Who may come in."`
 	Log     logCmd     `cmd:"" help:"Who came and went, and whether the journal is whole."`
 	Try     tryCmd     `cmd:"" help:"Would somebody get in? Opens nothing; exit code 3 is no."`
-	Broker  brokerCmd  `cmd:"" help:"Users of the bus."`
+	Broker  brokerCmd  `cmd:"" help:"Users and certificates of the bus."`
 	Version versionCmd `cmd:"" help:"Print the version and what was built in."`
 }
 
@@ -187,6 +188,7 @@ func localService(ctx context.Context, cfg Config, st *store.Store, faces func()
 	s := &service{cfg: cfg, store: st, past: p, users: users, faces: faces}
 	s.changed = func(context.Context) error { return nil }
 	s.blind = func(id string) bool { return !hasVision && cfg.watched(id) }
+	s.shown = func() (*x509.Certificate, error) { return nil, nil }
 	s.note = directNote(st, newClock(cfg.Clock == clockTrust))
 	return s, nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"slices"
@@ -24,6 +25,7 @@ type service struct {
 	changed func(ctx context.Context) error                // people or faces have changed
 	blind   func(doorID string) bool                       // vision reports a problem
 	bus     func(ctx context.Context) (busView, error)     // how the bus fares; nil: no hub runs
+	shown   func() (*x509.Certificate, error)              // what the running broker shows devices; nil: none runs
 }
 
 // errNoVision is what a doorhub built without cgo says of faces.

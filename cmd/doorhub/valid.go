@@ -29,6 +29,7 @@ func (c Config) validate() []fault {
 	fs.add([]string{"face"}, c.Face.Validate())
 	fs.add([]string{"broker"}, c.Broker.Validate())
 	fs.add([]string{"home_assistant"}, c.HomeAssistant.Validate())
+	fs.add([]string{"home_assistant"}, c.homePlaintext())
 	ids := map[string]bool{}
 	for i, d := range c.Doors {
 		at := []string{"doors", strconv.Itoa(i)}
@@ -61,6 +62,15 @@ func (c Config) top() error {
 		errs = append(errs, errors.New("doors: none: name at least one door, as in config.example.yaml"))
 	}
 	return errors.Join(errs...)
+}
+
+// homePlaintext asks for a word of the owner's before a password and codes cross a network in
+// the clear.
+func (c Config) homePlaintext() error {
+	if c.homeBroker().Exposed() == "" || c.HomeAssistant.PlaintextAnywhere || c.HomeAssistant.Validate() != nil {
+		return nil
+	}
+	return fmt.Errorf("broker: %s would carry passwords and remote codes in the clear: use mqtts://, or set plaintext_anywhere: true", c.HomeAssistant.Broker)
 }
 
 func (d Door) validate(fs *faults, at []string) {
