@@ -162,9 +162,11 @@ func unkept(topic string) bool {
 	return strings.HasPrefix(topic, "$") || Match("doorhub/in/#", topic) || Match("doorhub/instance/+/broker", topic)
 }
 
-// tellWill tells a client's will, by the rules of this moment.
-func (s *Server) tellWill(x *session, will mqtt.Will) {
-	if will.Flag == 0 || !MayPublish(s.users.rules(x.user), will.TopicName, will.Retain) {
+// tellWill tells the will of a connection that is gone, by the rules of this moment: that of a
+// token revoked or rotated is as worthless as the token.
+func (s *Server) tellWill(x *session, c *conn) {
+	will := c.will
+	if will.Flag == 0 || !s.users.holds(x.user, c.token) || !MayPublish(s.users.rules(x.user), will.TopicName, will.Retain) {
 		return
 	}
 	s.tell(x, packets.Packet{

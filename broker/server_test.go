@@ -192,3 +192,20 @@ func TestRotateCutsTheOldToken(t *testing.T) {
 	h.tokens["sensor"] = token
 	h.in(t, h.as("sensor"))
 }
+
+// From the moment of the revoking on, before the connection is cut, nothing reaches the user.
+func TestNothingReachesARevokedUser(t *testing.T) {
+	h := start(t)
+	p := h.in(t, h.as("viewer"))
+	p.subscribe("doorhub/alarm/#", 1)
+	hub := h.in(t, h.as("hub"))
+	hub.publish("doorhub/alarm/state", "before", true)
+	h.users.mu.Lock()
+	delete(h.users.known, "viewer") // as Revoke does, but it tells nobody
+	h.users.mu.Unlock()
+	hub.publish("doorhub/alarm/state", "after", false)
+	p.subscribe("doorhub/alarm/+", 1)
+	if got := p.drained(); len(p.held)+len(got) > 0 || string(p.next(packets.Publish).Payload) != "before" {
+		t.Errorf("received %v", got)
+	}
+}

@@ -94,10 +94,10 @@ func (s *Server) depart(cl *mqtt.Client, c *conn) {
 		return // said goodbye
 	}
 	if delay := c.will.WillDelayInterval; delay > 0 && !over {
-		x.delayWill(time.Duration(delay)*time.Second, func() { s.tellWill(x, c.will) })
+		x.delayWill(time.Duration(delay)*time.Second, func() { s.tellWill(x, c) })
 		return
 	}
-	s.tellWill(x, c.will)
+	s.tellWill(x, c)
 }
 
 func (x *session) delayWill(d time.Duration, tell func()) {
