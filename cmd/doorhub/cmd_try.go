@@ -58,6 +58,7 @@ type brokerCmd struct {
 	User brokerUserCmd `cmd:"" help:"Who may use the bus, and in which role."`
 	ACL  brokerACL     `cmd:"" name:"acl" help:"Print the rules of the bus for a broker elsewhere."`
 	Cert brokerCertCmd `cmd:"" help:"The certificates by which devices know the bus, and it them."`
+	Top  brokerTop     `cmd:"" help:"Show who is connected, how busy, and what waits; q ends."`
 }
 
 type brokerUserCmd struct {

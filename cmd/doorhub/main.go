@@ -51,7 +51,7 @@ type cli struct {
 	People  peopleCmd  `cmd:"" help:"Who may come in."`
 	Log     logCmd     `cmd:"" help:"Who came and went, and whether the journal is whole."`
 	Try     tryCmd     `cmd:"" help:"Would somebody get in? Opens nothing; exit code 3 is no."`
-	Broker  brokerCmd  `cmd:"" help:"Users and certificates of the bus."`
+	Broker  brokerCmd  `cmd:"" help:"The bus: its users and certificates, and how it fares."`
 	Version versionCmd `cmd:"" help:"Print the version and what was built in."`
 }
 
