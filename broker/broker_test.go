@@ -96,10 +96,14 @@ func (h *house) as(user string) login {
 	return login{user: user, token: h.tokens[user], id: user + "1"}
 }
 
-// connect logs in and returns the answer's reason code.
+// connect logs in, within the process when there is no port, and returns the answer's reason code.
 func (h *house) connect(t *testing.T, l login) (*peer, packets.Packet) {
 	t.Helper()
-	c, err := net.Dial("tcp", h.Addr())
+	dial := h.Dial
+	if h.Addr() != "" {
+		dial = func(context.Context) (net.Conn, error) { return net.Dial("tcp", h.Addr()) }
+	}
+	c, err := dial(t.Context())
 	must(t, err)
 	return login2(t, c, l)
 }

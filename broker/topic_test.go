@@ -144,6 +144,9 @@ func FuzzRules(f *testing.F) {
 			if got, want := MayPublish(rules, topic, false), slowPublish(rules, topic, false); got != want {
 				t.Fatalf("%s publishes on %q: %t, want %t", role, topic, got, want)
 			}
+			if got, want := MaySubscribe(rules, topic), slowReceive(rules, topic) && !strings.HasPrefix(strings.ToLower(topic)+"/", "$share/"); isTopic(topic) && got != want {
+				t.Fatalf("%s receives %q: %t, want %t", role, topic, got, want)
+			}
 			for _, sub := range []string{filter, second} {
 				if MaySubscribe(rules, sub) && slowMatch(sub, topic) && !slowReceive(rules, topic) {
 					t.Fatalf("%s may subscribe to %q and so receive %q", role, sub, topic)
