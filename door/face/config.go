@@ -22,12 +22,15 @@ type Config struct {
 	Idle        time.Duration `yaml:"idle"`         // from look to look while nobody is in view
 	Every       time.Duration `yaml:"every"`        // from look to look while somebody is
 	Gone        time.Duration `yaml:"gone"`         // not seen for it, a face has left
+	Recognisers int           `yaml:"recognisers"`  // faces worked on at once, 1 to 8; each takes memory for the models
+	Faces       int           `yaml:"faces"`        // most faces looked at in one picture, 1 to 64
 }
 
 // Defaults returns the settings of an owner who has chosen none.
 func Defaults() Config {
 	return Config{MinFace: 80, MaxPictures: 10, Blur: 40,
-		Idle: 300 * time.Millisecond, Every: 150 * time.Millisecond, Gone: 1500 * time.Millisecond}
+		Idle: 300 * time.Millisecond, Every: 150 * time.Millisecond, Gone: 1500 * time.Millisecond,
+		Recognisers: 1, Faces: 32}
 }
 
 // Validate reports all that is wrong, each with what would be right. Whether the models are
@@ -42,6 +45,12 @@ func (c Config) Validate() error {
 	}
 	if !(c.Blur >= 0 && c.Blur <= 10_000) { // also refuses NaN
 		errs = append(errs, fmt.Errorf("blur: %v: use 0 (never) to 10000", c.Blur))
+	}
+	if c.Recognisers < 1 || c.Recognisers > 8 {
+		errs = append(errs, fmt.Errorf("recognisers: %d: use 1 to 8", c.Recognisers))
+	}
+	if c.Faces < 1 || c.Faces > 64 {
+		errs = append(errs, fmt.Errorf("faces: %d: use 1 to 64", c.Faces))
 	}
 	errs = append(errs,
 		between("idle", c.Idle, 50*time.Millisecond, 5*time.Second),

@@ -28,6 +28,8 @@ func TestValidateSaysWhatWouldBeRight(t *testing.T) {
 		"blur":         {func(c *Config) { c.Blur = math.NaN() }, "blur: NaN: use 0"},
 		"idle":         {func(c *Config) { c.Idle = 0 }, "idle: 0s: use 50ms"},
 		"every":        {func(c *Config) { c.Every = time.Hour }, "every: 1h0m0s: use 50ms"},
+		"recognisers":  {func(c *Config) { c.Recognisers = 0 }, "recognisers: 0: use 1 to 8"},
+		"faces":        {func(c *Config) { c.Faces = 65 }, "faces: 65: use 1 to 64"},
 		"gone":         {func(c *Config) { c.Gone = 0 }, "gone: 0s: use 500ms"},
 	}
 	for name, tt := range tests {

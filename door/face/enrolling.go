@@ -79,12 +79,11 @@ const fullSide = 4000
 // picture, or in a small one blown up, where they are found so that the refusal can say that
 // they are small.
 func (r *Recogniser) search(img gocv.Mat) ([]Face, error) {
-	faces, _, err := r.find(img, lookSide, 1)
+	faces, err := r.find(img, lookSide, 1)
 	if err != nil || len(faces) > 0 {
 		return faces, err
 	}
-	faces, _, err = r.find(img, fullSide, 2)
-	return faces, err
+	return r.find(img, fullSide, 2)
 }
 
 // sharpSide is the size to which a face is scaled before its sharpness is measured, so that

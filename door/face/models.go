@@ -19,10 +19,12 @@ var ErrModels = errors.New("no face models")
 // another file is anybody's guess.
 type model struct{ name, sha256 string }
 
+const landmarkModel = "shape_predictor_5_face_landmarks.dat"
+
 func models() []model {
 	return []model{
 		{"dlib_face_recognition_resnet_model_v1.dat", "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30"},
-		{"shape_predictor_5_face_landmarks.dat", "c4b1e9804792707d3a405c2c16a80a20269e6675021f64a41d30fffafbc41888"},
+		{landmarkModel, "c4b1e9804792707d3a405c2c16a80a20269e6675021f64a41d30fffafbc41888"},
 		{"mmod_human_face_detector.dat", "4cb19393e2fbaf2b1609a9319ad5386618c886a6234ec1b971f3e87c85d87fe6"},
 	}
 }

@@ -3,9 +3,12 @@
 package face
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"image"
+	"path/filepath"
+	"slices"
 	"sync"
 
 	goface "github.com/Kagami/go-face"
@@ -19,19 +22,27 @@ type Face struct {
 	Descriptor Descriptor
 }
 
-// Recogniser finds and describes faces. Its methods may be called from any goroutine; one
-// picture is worked on at a time.
+// Recogniser finds and describes faces. Its methods may be called from any goroutine; as
+// many are at work at once as there are workers.
 type Recogniser struct {
-	cfg Config
-	mu  sync.Mutex
-	rec *goface.Recognizer // nil after Close
+	cfg    Config
+	idle   chan *worker // holds all of them when nobody works
+	closed chan struct{}
+	once   sync.Once
+}
+
+// worker is one set of models. It serves one goroutine at a time.
+type worker struct {
+	describer *goface.Recognizer
+	finder    *finder
 }
 
 // ErrClosed is a recogniser used after Close.
 var ErrClosed = errors.New("the face recogniser is closed")
 
-// NewRecogniser checks and loads the face models. It fails with ErrModels when they are
-// missing or damaged. Close gives about 40 MB back.
+// NewRecogniser checks the face models, and loads them as often as cfg.Recognisers says:
+// about 50 MB each. It fails with ErrModels when they are missing or damaged. Close gives the
+// memory back.
 func NewRecogniser(cfg Config) (*Recogniser, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("face: %w", err)
@@ -44,21 +55,61 @@ func NewRecogniser(cfg Config) (*Recogniser, error) {
 		return nil, err
 	}
 	settle()
-	rec, err := goface.NewRecognizer(dir)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrModels, dir, err)
+	r := &Recogniser{cfg: cfg, idle: make(chan *worker, cfg.Recognisers), closed: make(chan struct{})}
+	for range cfg.Recognisers {
+		w, err := newWorker(dir)
+		if err != nil {
+			r.free(len(r.idle))
+			return nil, fmt.Errorf("%w: %s: %w", ErrModels, dir, err)
+		}
+		r.idle <- w
 	}
-	return &Recogniser{cfg: cfg, rec: rec}, nil
+	return r, nil
 }
 
-// Close frees the models.
+func newWorker(dir string) (*worker, error) {
+	f, err := newFinder(filepath.Join(dir, landmarkModel))
+	if err != nil {
+		return nil, err
+	}
+	d, err := goface.NewRecognizer(dir)
+	if err != nil {
+		f.close()
+		return nil, err
+	}
+	return &worker{d, f}, nil
+}
+
+// Close waits for who is at work and frees the models.
 func (r *Recogniser) Close() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.rec != nil {
-		r.rec.Close()
-		r.rec = nil
+	r.once.Do(func() {
+		close(r.closed)
+		r.free(cap(r.idle))
 		trimMemory()
+	})
+}
+
+func (r *Recogniser) free(workers int) {
+	for range workers {
+		w := <-r.idle
+		w.describer.Close()
+		w.finder.close()
+	}
+}
+
+// with lends a worker.
+func (r *Recogniser) with(work func(*worker) error) error {
+	select {
+	case <-r.closed:
+		return ErrClosed
+	default:
+	}
+	select {
+	case <-r.closed:
+		return ErrClosed
+	case w := <-r.idle:
+		defer func() { r.idle <- w }()
+		return work(w)
 	}
 }
 
@@ -69,87 +120,80 @@ const (
 	lookSide = 1280
 	// leastSide is the shorter side below which no face of any use can be.
 	leastSide = 40
-	// jpegQuality keeps what the descriptor looks at; go-face takes pictures as JPEG only.
-	jpegQuality = 95
+	// mostSpots is how many faces the detector may name in one go.
+	mostSpots = 256
 )
 
-// Find returns the faces in img, from left to right. img is BGR, 8 bits a channel; it is
-// scaled down to a longer side of 1280 pixels, where faces are found from 80 pixels on.
+// Find returns the faces in img, from left to right; of more than cfg.Faces the largest. img
+// is BGR, 8 bits a channel; it is scaled down to a longer side of 1280 pixels, where faces
+// are found from 80 pixels on.
 func (r *Recogniser) Find(img gocv.Mat) ([]Face, error) {
-	faces, _, err := r.find(img, lookSide, 1)
-	return faces, err
+	return r.find(img, lookSide, 1)
 }
 
-// find also returns the JPEG that was looked at. side is the longer side that the picture is
-// scaled down to; a smaller picture is blown up by up to most.
-func (r *Recogniser) find(img gocv.Mat, side int, most float64) ([]Face, []byte, error) {
+// find scales the picture down to the longer side, and blows a smaller one up by up to most.
+func (r *Recogniser) find(img gocv.Mat, side int, most float64) ([]Face, error) {
 	if img.Ptr() == nil || img.Empty() || img.Type() != gocv.MatTypeCV8UC3 {
-		return nil, nil, fmt.Errorf("%w: it is empty, or not BGR of 8 bits", ErrPicture)
+		return nil, fmt.Errorf("%w: it is empty, or not BGR of 8 bits", ErrPicture)
 	}
 	scale := min(most, float64(side)/float64(max(img.Cols(), img.Rows())))
-	jpeg, err := scaledJPEG(img, scale)
-	if err != nil || jpeg == nil {
-		return nil, nil, err
-	}
-	found, err := r.recognise(jpeg)
-	if err != nil {
-		return nil, nil, err
-	}
-	faces := make([]Face, len(found))
-	for i, f := range found {
-		faces[i] = unscaled(f, scale, image.Rect(0, 0, img.Cols(), img.Rows()))
-	}
-	return faces, jpeg, nil
-}
-
-// scaledJPEG returns nil for a picture in which there can be no face.
-func scaledJPEG(img gocv.Mat, scale float64) ([]byte, error) {
-	size := image.Pt(int(float64(img.Cols())*scale+0.5), int(float64(img.Rows())*scale+0.5))
-	if min(size.X, size.Y) < leastSide {
+	if float64(min(img.Cols(), img.Rows()))*scale < leastSide {
 		return nil, nil
 	}
-	if size != image.Pt(img.Cols(), img.Rows()) {
-		scaled := gocv.NewMat()
-		defer scaled.Close()
-		gocv.Resize(img, &scaled, size, 0, 0, interpolation(scale))
-		img = scaled
-	}
-	buf, err := gocv.IMEncodeWithParams(gocv.JPEGFileExt, img, []int{gocv.IMWriteJpegQuality, jpegQuality})
+	grey := gocv.NewMat()
+	defer grey.Close()
+	gocv.CvtColor(img, &grey, gocv.ColorBGRToGray)
+	spots, err := r.seek(grey, bounds(img), scale, anySize)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrPicture, err)
+		return nil, err
 	}
-	defer buf.Close()
-	return append([]byte(nil), buf.GetBytes()...), nil
+	var faces []Face
+	for _, s := range spots[:min(len(spots), r.cfg.Faces)] {
+		f, ok, err := r.describe(img, s.box)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			faces = append(faces, f)
+		}
+	}
+	slices.SortFunc(faces, func(a, b Face) int { return cmp.Compare(a.Box.Min.X, b.Box.Min.X) })
+	return faces, nil
+}
+
+func bounds(m gocv.Mat) image.Rectangle { return image.Rect(0, 0, m.Cols(), m.Rows()) }
+
+// seek looks for faces in a region of a grey picture, scaled, and returns them, the largest
+// first.
+func (r *Recogniser) seek(grey gocv.Mat, region image.Rectangle, scale float64, sizes reach) ([]spot, error) {
+	region = region.Intersect(bounds(grey))
+	size := scaledPoint(region.Size(), scale)
+	if min(size.X, size.Y) < 1 {
+		return nil, nil
+	}
+	part := grey.Region(region)
+	defer part.Close()
+	small := gocv.NewMat()
+	defer small.Close()
+	gocv.Resize(part, &small, size, 0, 0, interpolation(scale))
+	var spots []spot
+	err := r.with(func(w *worker) (err error) {
+		spots, err = w.finder.find(small, sizes, mostSpots)
+		return err
+	})
+	slices.SortStableFunc(spots, func(a, b spot) int { return cmp.Compare(area(b.box), area(a.box)) })
+	for i := range spots {
+		spots[i].box = scaled(spots[i].box, 1/scale).Add(region.Min)
+	}
+	return spots, err
 }
 
 func interpolation(scale float64) gocv.InterpolationFlags {
-	if scale < 1 {
-		return gocv.InterpolationArea
+	switch {
+	case scale > 1:
+		return gocv.InterpolationCubic
+	case scale >= 0.5: // averaging would take longer and change little
+		return gocv.InterpolationLinear
 	}
-	return gocv.InterpolationCubic
-}
-
-func (r *Recogniser) recognise(jpeg []byte) ([]goface.Face, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.rec == nil {
-		return nil, ErrClosed
-	}
-	found, err := r.rec.Recognize(jpeg)
-	if err != nil {
-		return nil, fmt.Errorf("find faces: %w", err)
-	}
-	return found, nil
-}
-
-func unscaled(f goface.Face, scale float64, bounds image.Rectangle) Face {
-	back := func(p image.Point) image.Point {
-		return image.Pt(int(float64(p.X)/scale), int(float64(p.Y)/scale))
-	}
-	box := image.Rectangle{Min: back(f.Rectangle.Min), Max: back(f.Rectangle.Max)}
-	out := Face{Box: box.Intersect(bounds), Descriptor: f.Descriptor}
-	for _, p := range f.Shapes {
-		out.Landmarks = append(out.Landmarks, back(p))
-	}
-	return out
+	return gocv.InterpolationArea
 }

@@ -73,10 +73,10 @@ func Watch[F Frame](ctx context.Context, w *Watcher, frames <-chan F) {
 func (w *Watcher) look(f Frame) time.Time {
 	began := time.Now()
 	defer f.Close()
-	faces, jpeg, err := w.rec.find(f.Image(), lookSide, 1)
+	faces, err := w.rec.Find(f.Image())
 	w.log(err)
 	if len(faces) > 0 {
-		w.keep(jpeg)
+		w.keep(f.Image())
 	}
 	sightings := make([]sighting, len(faces))
 	for i, f := range faces {
@@ -107,10 +107,15 @@ func (w *Watcher) tell(inputs []door.Input) {
 	}
 }
 
-func (w *Watcher) keep(jpeg []byte) {
+func (w *Watcher) keep(img gocv.Mat) {
+	buf, err := gocv.IMEncodeWithParams(gocv.JPEGFileExt, img, []int{gocv.IMWriteJpegQuality, jpegQuality})
+	if err != nil {
+		return
+	}
+	defer buf.Close()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.last = jpeg
+	w.last = append([]byte(nil), buf.GetBytes()...)
 }
 
 // Snapshot returns the last picture with a face in it, as JPEG; nil when there was none. It
