@@ -31,6 +31,7 @@ type Config struct {
 	Face          face.Config      `yaml:"face"`
 	Broker        broker.Config    `yaml:"broker"`
 	HomeAssistant discovery.Config `yaml:"home_assistant"`
+	Metrics       Metrics          `yaml:"metrics"`
 
 	demo bool // cameras play portraits
 }

@@ -40,6 +40,9 @@ type hub struct {
 	vision    *vision
 	service   *service
 
+	meters      *meters // nil without metrics
+	metricsAddr string  // where they are; "": nowhere
+
 	inputs     chan door.Input
 	deliveries deliveries
 	stepped    chan struct{} // the house has taken an input, or let time pass
@@ -75,7 +78,7 @@ func (h *hub) build(ctx context.Context) error {
 	if err := h.openStore(ctx); err != nil {
 		return err
 	}
-	h.inputs <- door.Started{Version: version}
+	h.send(door.Started{Version: version})
 	for _, d := range h.cfg.Doors {
 		w, err := openDoorway(ctx, d, h.send, h.typed, h.log)
 		if err != nil {
@@ -104,7 +107,7 @@ func (h *hub) build(ctx context.Context) error {
 		return err
 	}
 	h.undo.add("control socket", stop)
-	return nil
+	return h.serveMetrics()
 }
 
 // run brings the house to life. What is stopped in reverse may rely on what was started before
@@ -120,7 +123,8 @@ func (h *hub) run(ctx context.Context) error {
 	h.spawn(ctx, "recorder", h.recorder.run)
 	h.spawn(ctx, "house", func(ctx context.Context) {
 		defer close(h.gone)
-		door.Run(ctx, house, h.inputs, h.clock.now, h.do)
+		clock, do := h.meters.house(h.clock.now, h.do)
+		door.Run(ctx, house, h.inputs, clock, do)
 	})
 	h.spawn(ctx, "codes", h.checkCodes)
 	h.spawn(ctx, "health", h.tellHealth)
@@ -146,9 +150,13 @@ func (h *hub) openStore(ctx context.Context) (err error) {
 		return err
 	}
 	h.undo.add("past", func() error { return h.past.keep(context.Background()) })
-	h.recorder = newRecorder(h.store, h.clock.boot, h.log)
+	if h.cfg.Metrics.Listen != "" {
+		h.meters = newMeters()
+		h.watch(h.meters.record)
+	}
+	h.recorder = newRecorder(h.meters.through(h.store), h.clock.boot, h.log)
 	if h.through != nil {
-		h.recorder.journal = h.through(h.store)
+		h.recorder.journal = h.meters.through(h.through(h.store))
 	}
 	h.recorder.written, h.recorder.problem = h.journalled, h.unjournalled
 	h.keeper = newKeeper(h.store, h.log)
@@ -230,6 +238,7 @@ func (h *hub) send(in door.Input) {
 			h.dark.Store(camera, true)
 		}
 	}
+	h.meters.sends()
 	select {
 	case h.inputs <- in:
 	case <-h.gone:
@@ -284,6 +293,7 @@ func (h *hub) carryOut(e door.Effect) {
 	switch e := e.(type) {
 	case door.Unlock:
 		h.moved(e.Door, h.doors[e.Door].lock.Unlock(e.For))
+		h.meters.unlocked()
 	case door.Lock:
 		h.moved(e.Door, h.doors[e.Door].lock.Lock())
 	case door.Keep:

@@ -131,3 +131,13 @@ func TestSceneWithoutPictures(t *testing.T) {
 		t.Errorf("exit code %d: %s", code, errOut)
 	}
 }
+
+func TestMetricsOfCameras(t *testing.T) {
+	needPictures(t)
+	h := startTestHub(t, withMetrics, withCamera(portraits()))
+	labels := []string{"camera=0", "door=front", "side=entry"}
+	until(t, "frames and looks", func() bool {
+		f := h.scrape()
+		return value(f, "doorhub_camera_frames_total", labels...) >= 2 && value(f, "doorhub_face_looks_total", labels...) >= 2
+	})
+}

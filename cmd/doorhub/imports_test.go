@@ -48,6 +48,8 @@ func holders() map[string]struct {
 			"dlib needs cgo and the vision tag; a face is 128 numbers to everyone else"},
 		"modernc.org/sqlite": {[]string{"door/store"},
 			"one writer, one chain: nobody else opens the database"},
+		"github.com/prometheus": {[]string{"cmd/doorhub"},
+			"packages count for themselves; only the command tells Prometheus"},
 		"github.com/alecthomas/kong": {[]string{"cmd/doorhub"},
 			"packages take a Config; only the command has a command line"},
 	}

@@ -29,6 +29,7 @@ func (c Config) validate() []fault {
 	fs.add([]string{"face"}, c.Face.Validate())
 	fs.add([]string{"broker"}, c.Broker.Validate())
 	fs.add([]string{"home_assistant"}, c.HomeAssistant.Validate())
+	fs.add([]string{"metrics"}, c.Metrics.Validate())
 	fs.add([]string{"home_assistant"}, c.homePlaintext())
 	ids := map[string]bool{}
 	for i, d := range c.Doors {

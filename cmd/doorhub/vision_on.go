@@ -22,6 +22,7 @@ type vision struct {
 	gallery face.Gallery
 	store   *store.Store
 	players map[string]*camera.Player // by door/side; of the demo
+	watched []func() eye
 
 	mu  sync.Mutex
 	rec *face.Recogniser
@@ -152,6 +153,7 @@ func (h *hub) watchCamera(ctx context.Context, d Door, i int, numbers *face.Numb
 	}
 	h.undo.add("camera", cam.Close)
 	w := face.NewWatcher(h.cfg.Face, face.Place{Door: d.ID, Side: c.Side}, rec, &h.vision.gallery, numbers, h.send)
+	h.vision.watched = append(h.vision.watched, func() eye { return eye{place, cam.Count(), w.Looks()} })
 	h.spawn(ctx, "faces", func(ctx context.Context) { face.Watch(ctx, w, cam.Frames()) })
 	return nil
 }
@@ -166,6 +168,15 @@ func (h *hub) openCamera(d Door, c Camera, report func(reason, detail string)) (
 	}
 	h.vision.players[d.ID+"/"+string(c.Side)] = p
 	return p.Camera, nil
+}
+
+// eyes are the cameras as they fare. It must not be called before all are open.
+func (v *vision) eyes() []eye {
+	var all []eye
+	for _, look := range v.watched {
+		all = append(all, look())
+	}
+	return all
 }
 
 // stage puts a portrait before a camera of the demo; "" clears the doorway.

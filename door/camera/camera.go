@@ -45,6 +45,7 @@ type Camera struct {
 	cancel  context.CancelFunc
 	done    chan struct{}
 	readers atomic.Int32 // alive, those given up included
+	count   atomic.Uint64
 }
 
 // Open starts to read the source. Only settings that are wrong are an error: a camera that
@@ -73,6 +74,9 @@ func start(cfg Config, open opener, report func(reason, detail string)) *Camera 
 // Frames is where the newest frame waits. A frame that nobody took is dropped when the next
 // one comes. The channel is closed after Close.
 func (c *Camera) Frames() <-chan Frame { return c.frames }
+
+// Count returns how many frames have come, taken or dropped.
+func (c *Camera) Count() uint64 { return c.count.Load() }
 
 // Close stops the camera. It does not wait for a driver that hangs.
 func (c *Camera) Close() error {
@@ -177,6 +181,7 @@ func (w *watch) take(s shot) {
 	w.back.reset()
 	w.cause, w.flows = nil, true
 	w.health.frame(now, s.hash, s.mean)
+	w.cam.count.Add(1)
 	w.cam.put(s.Frame)
 }
 

@@ -6,6 +6,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/doorhub/doorhub/door"
@@ -26,6 +27,7 @@ type Watcher struct {
 	send   func(door.Input)
 	follow follower // Watch alone uses it
 	failed bool
+	looks  atomic.Uint64
 
 	mu   sync.Mutex
 	last []byte
@@ -73,6 +75,7 @@ func Watch[F Frame](ctx context.Context, w *Watcher, frames <-chan F) {
 func (w *Watcher) look(f Frame) time.Time {
 	began := time.Now()
 	defer f.Close()
+	w.looks.Add(1)
 	faces, err := w.rec.Find(f.Image())
 	w.log(err)
 	if len(faces) > 0 {
@@ -117,6 +120,9 @@ func (w *Watcher) keep(img gocv.Mat) {
 	defer w.mu.Unlock()
 	w.last = append([]byte(nil), buf.GetBytes()...)
 }
+
+// Looks returns in how many frames faces were looked for.
+func (w *Watcher) Looks() uint64 { return w.looks.Load() }
 
 // Snapshot returns the last picture with a face in it, as JPEG; nil when there was none. It
 // may be called from any goroutine; the bytes are not to be changed.

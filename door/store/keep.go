@@ -23,6 +23,25 @@ func (s *Store) Cursor(ctx context.Context, name string) (uint64, error) {
 	return uint64(seq), nil
 }
 
+// Cursors returns up to which record each reader of the journal has read, by its name.
+func (s *Store) Cursors(ctx context.Context) (map[string]uint64, error) {
+	rows, err := s.reader.QueryContext(ctx, `SELECT name, seq FROM cursors`)
+	if err != nil {
+		return nil, explain("read the cursors", err)
+	}
+	defer rows.Close()
+	all := map[string]uint64{}
+	for rows.Next() {
+		var name string
+		var seq int64
+		if err := rows.Scan(&name, &seq); err != nil {
+			return nil, explain("read the cursors", err)
+		}
+		all[name] = uint64(seq)
+	}
+	return all, explain("read the cursors", rows.Err())
+}
+
 // SetCursor keeps up to which record the named reader has read; back is allowed, to read
 // again, ahead of the journal is not. It costs no fsync: a cursor survives a kill, and after
 // a power cut may stand where it stood at the last append, so that a reader sees a few

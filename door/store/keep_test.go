@@ -24,6 +24,10 @@ func TestCursors(t *testing.T) {
 	s = mustOpen(t, dir)
 	wantCursor(t, s, "bus", 3)
 	wantCursor(t, s, "history", 2)
+	all, err := s.Cursors(ctx)
+	if diff := cmp.Diff(map[string]uint64{"bus": 3, "history": 2}, all); err != nil || diff != "" {
+		t.Error(err, diff)
+	}
 }
 
 func wantCursor(tb testing.TB, s *Store, name string, want uint64) {
