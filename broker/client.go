@@ -33,13 +33,14 @@ const (
 
 // ClientConfig says how a client reaches its broker and who it is there.
 type ClientConfig struct {
-	URL      string                                      // mqtt://host:port or mqtts://host:port; unused with Conn
+	URL      string                                      // mqtt://host:port or mqtts://host:port, several of one cluster by commas; unused with Conn
 	Conn     func(ctx context.Context) (net.Conn, error) // makes the connection instead, as Server.Dial
 	TLS      *tls.Config                                 // for mqtts; nil: the system's CAs
 	User     string
 	Token    string
 	ClientID string        // must differ between the clients of one user
 	Will     *Message      // told by the broker when the client is gone without goodbye
+	Keep     []Keep        // what the broker keeps for the client while it is away; none: it forgets the client
 	Retry    time.Duration // first pause between tries, doubled up to 30 s; 0: 1 s
 	Queue    int           // received messages waiting to be handled; 0: 1024
 	// Problem is told of each change of what is wrong: the connection cannot be made or was
@@ -48,13 +49,24 @@ type ClientConfig struct {
 	Log     *slog.Logger // nil: none
 }
 
+// Keep is a subscription of which nothing is lost that the broker has acknowledged to its sender
+// at QoS 1: it waits there while the client is away, and until Handle has dealt with it.
+type Keep struct {
+	Filter string
+	// Handle is called as those of Subscribe are, for a message perhaps more than once. After an
+	// error the connection is made anew, and the broker sends this message and those behind it
+	// again, in their order. ctx ends with the client.
+	Handle func(ctx context.Context, m Message) error
+}
+
 // Client is a connection to a broker that is made again whenever it is lost. It is safe for
 // use by many goroutines.
 type Client struct {
 	cfg    ClientConfig
+	urls   []string
 	log    *slog.Logger
 	cancel context.CancelFunc
-	queue  chan paho.Message
+	queue  chan arrival
 	again  chan error // asks for a new connection
 	done   sync.WaitGroup
 
@@ -72,7 +84,7 @@ type Client struct {
 type subscription struct {
 	filter string
 	qos    byte
-	handle func(Message)
+	handle func(context.Context, Message) error
 }
 
 // Dial starts a client, which lives until ctx is done or Close. It returns before there is a
@@ -84,8 +96,11 @@ func Dial(ctx context.Context, cfg ClientConfig) (*Client, error) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	c := &Client{
-		cfg: cfg, log: cfg.Log.With("component", "bus"), cancel: cancel,
-		queue: make(chan paho.Message, cfg.Queue), again: make(chan error, 1), up: make(chan struct{}), since: time.Now(),
+		cfg: cfg, urls: splitURLs(cfg.URL), log: cfg.Log.With("component", "bus"), cancel: cancel,
+		queue: make(chan arrival, cfg.Queue), again: make(chan error, 1), up: make(chan struct{}), since: time.Now(),
+	}
+	for _, k := range cfg.Keep {
+		c.subs = append(c.subs, subscription{k.Filter, 1, k.Handle})
 	}
 	c.done.Go(func() { c.keepConnected(ctx) })
 	c.done.Go(func() { c.handle(ctx) })
@@ -95,7 +110,10 @@ func Dial(ctx context.Context, cfg ClientConfig) (*Client, error) {
 func (cfg *ClientConfig) fill() error {
 	var errs []error
 	if cfg.Conn == nil {
-		errs = append(errs, validURL(cfg.URL, true))
+		errs = append(errs, validURLs(cfg.URL, true))
+	}
+	for _, k := range cfg.Keep {
+		errs = append(errs, ValidFilter(k.Filter))
 	}
 	if cfg.ClientID == "" {
 		errs = append(errs, errors.New("bus client: needs a client id"))
@@ -117,35 +135,40 @@ func (cfg *ClientConfig) fill() error {
 
 // keepConnected makes one connection after the other, each with a client of its own: paho's
 // own reconnecting sends again what it had stored, and an old state must not follow a new one.
+// It pauses when every address has been tried.
 func (c *Client) keepConnected(ctx context.Context) {
-	pause := c.cfg.Retry
-	for {
+	pause, tried := c.cfg.Retry, 0
+	for n := 0; ; n++ {
 		start := time.Now()
-		err := c.connection(ctx)
+		err := c.connection(ctx, c.urls[n%len(c.urls)])
 		if ctx.Err() != nil {
 			return
 		}
 		c.problem(err)
 		if time.Since(start) > steady {
-			pause = c.cfg.Retry
+			pause, tried = c.cfg.Retry, 0
+		}
+		if tried++; tried < len(c.urls) {
+			continue
 		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(pause):
 		}
-		pause = min(2*pause, lastRetry)
+		pause, tried = min(2*pause, lastRetry), 0
 	}
 }
 
 // connection lives through one connection and returns why it ended.
-func (c *Client) connection(ctx context.Context) error {
+func (c *Client) connection(ctx context.Context, url string) error {
 	select {
 	case <-c.again: // meant for the connection before
 	default:
 	}
-	lost := make(chan error, 1)
-	p := paho.NewClient(c.options(ctx, lost))
+	l := &link{keeps: len(c.cfg.Keep) > 0, lost: make(chan error, 1)}
+	defer l.end()
+	p := paho.NewClient(c.options(ctx, url, l))
 	if err := wait(ctx, p.Connect(), connectPatience+time.Second); err != nil {
 		p.Disconnect(0)
 		return fmt.Errorf("connect to the broker: %w", c.explain(err))
@@ -159,12 +182,20 @@ func (c *Client) connection(ctx context.Context) error {
 		f()
 	}
 	select {
-	case err := <-lost:
+	case err := <-l.lost:
 		return fmt.Errorf("connection to the broker lost: %w", err)
 	case err := <-c.again:
 		return err
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// anew asks for a new connection.
+func (c *Client) anew(err error) {
+	select {
+	case c.again <- err:
+	default: // asked for already
 	}
 }
 
@@ -254,7 +285,7 @@ func (c *Client) Subscribe(ctx context.Context, filter string, qos byte, handle 
 	if err := ValidFilter(filter); err != nil || qos > 2 {
 		return errors.Join(err, validQoS(qos))
 	}
-	s := subscription{filter, qos, handle}
+	s := subscription{filter, qos, func(_ context.Context, m Message) error { handle(m); return nil }}
 	c.mu.Lock()
 	c.subs = append(c.subs, s)
 	p := c.now
@@ -266,10 +297,7 @@ func (c *Client) Subscribe(ctx context.Context, filter string, qos byte, handle 
 	if err == nil || errors.Is(err, ErrRefused) {
 		return err
 	}
-	select { // the filter is in the list for the next connection
-	case c.again <- err:
-	default:
-	}
+	c.anew(err) // the filter is in the list for it
 	return ctx.Err()
 }
 
@@ -314,7 +342,8 @@ func (c *Client) Ready(ctx context.Context) error {
 
 // Publish sends one message and waits: at QoS 0 until it is written, above until the broker
 // has it, at most ten seconds. With ErrDown the message was not sent, or the connection was
-// lost before the answer, so that nobody knows; it will not be sent later.
+// lost before the answer, so that nobody knows; it will not be sent later. A broker that does
+// not answer may be cut off from its cluster: the connection is made anew.
 func (c *Client) Publish(ctx context.Context, m Message) error {
 	if err := errors.Join(ValidTopic(m.Topic), validQoS(m.QoS)); err != nil {
 		return err
@@ -327,7 +356,11 @@ func (c *Client) Publish(ctx context.Context, m Message) error {
 	if payload == nil {
 		payload = []byte{}
 	}
-	if err := wait(ctx, p.Publish(m.Topic, m.QoS, m.Retain, payload), answerPatience); err != nil {
+	err := wait(ctx, p.Publish(m.Topic, m.QoS, m.Retain, payload), answerPatience)
+	if errors.Is(err, errSilent) {
+		c.anew(err)
+	}
+	if err != nil {
 		return fmt.Errorf("publish %s: %w", m.Topic, err)
 	}
 	return nil
@@ -344,30 +377,6 @@ func validQoS(qos byte) error {
 func (c *Client) Close() {
 	c.cancel()
 	c.done.Wait()
-}
-
-// handle calls the handlers of each message and then acknowledges it.
-func (c *Client) handle(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case m := <-c.queue:
-			c.deliver(Message{Topic: m.Topic(), Payload: m.Payload(), QoS: m.Qos(), Retain: m.Retained()})
-			m.Ack()
-		}
-	}
-}
-
-func (c *Client) deliver(m Message) {
-	c.mu.Lock()
-	subs := slices.Clone(c.subs)
-	c.mu.Unlock()
-	for _, s := range subs {
-		if Match(s.filter, m.Topic) {
-			s.handle(m)
-		}
-	}
 }
 
 // problem logs and tells a change of what is wrong, not each repetition.

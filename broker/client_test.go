@@ -177,3 +177,14 @@ func TestExternalSettings(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+func TestExternalAddresses(t *testing.T) {
+	cfg := Config{Mode: External, URL: "mqtts://a.lan:8883, mqtts://b.lan , mqtt://127.0.0.1:1883", User: "hub"}
+	must(t, cfg.Validate())
+	for _, url := range []string{"", "mqtts://a.lan,", "mqtts://a.lan, mqtt://b.lan", "mqtts://a.lan mqtts://b.lan", "mqtts://a.lan, http://b.lan"} {
+		cfg.URL = url
+		if err := cfg.Validate(); err == nil || !strings.Contains(err.Error(), "url: ") {
+			t.Errorf("%q: %v", url, err)
+		}
+	}
+}

@@ -30,7 +30,7 @@ type Config struct {
 	CA                string `yaml:"ca"`                 // the CA that signed the broker's certificate, a PEM file
 	TLSClientCA       string `yaml:"tls_client_ca"`      // embedded: when set, devices need a certificate by this CA, too, whose common name is their user; a PEM file
 
-	URL          string `yaml:"url"`           // external: mqtts://host:port, or mqtt://localhost:port
+	URL          string `yaml:"url"`           // external: mqtts://host:port, or mqtt://localhost:port; all of a cluster, by commas
 	User         string `yaml:"user"`          // external: the hub's user there
 	PasswordFile string `yaml:"password_file"` // external: a file that holds the password
 	ClientCert   string `yaml:"client_cert"`   // external: the hub's certificate, if that broker asks for one; a PEM file
@@ -170,7 +170,7 @@ func (c Config) validExternal() error {
 // hold. The caller adds a client id, a will and the rest.
 func (c Config) External(log *slog.Logger) (ClientConfig, error) {
 	cc := ClientConfig{URL: c.URL, User: c.User, Log: log}
-	errs := []error{validURL(c.URL, c.PlaintextAnywhere)}
+	errs := []error{validURLs(c.URL, c.PlaintextAnywhere)}
 	var err error
 	cc.TLS, err = c.dialing()
 	errs = append(errs, err)
@@ -211,6 +211,23 @@ func (c Config) dialing() (*tls.Config, error) {
 	tc.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return own() }
 	_, err := own()
 	return tc, err
+}
+
+// splitURLs returns the addresses of a list by commas: at least one, if only "".
+func splitURLs(list string) []string {
+	urls := strings.Split(list, ",")
+	for i, u := range urls {
+		urls[i] = strings.TrimSpace(u)
+	}
+	return urls
+}
+
+func validURLs(list string, plaintext bool) error {
+	var errs []error
+	for _, u := range splitURLs(list) {
+		errs = append(errs, validURL(u, plaintext))
+	}
+	return errors.Join(errs...)
 }
 
 func validURL(text string, plaintext bool) error {

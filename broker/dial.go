@@ -8,7 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
+	neturl "net/url"
 	"os"
 	"syscall"
 	"time"
@@ -22,50 +22,43 @@ const (
 	mostReceived = 65 << 20 // bytes in one packet from a broker: the most that max_hub_packet allows, and some
 )
 
+// errSilent is why a broker is taken for lost whose connection is there.
+var errSilent = errors.New("no answer")
+
 // options sets up paho for one connection, after which it is thrown away.
-func (c *Client) options(ctx context.Context, lost chan<- error) *paho.ClientOptions {
+func (c *Client) options(ctx context.Context, url string, l *link) *paho.ClientOptions {
 	o := paho.NewClientOptions()
 	o.AddBroker("tcp://broker") // for paho to have one; the next line decides
-	o.SetCustomOpenConnectionFn(func(*url.URL, paho.ClientOptions) (net.Conn, error) { return c.open(ctx) })
+	o.SetCustomOpenConnectionFn(func(*neturl.URL, paho.ClientOptions) (net.Conn, error) { return c.open(ctx, url) })
 	o.SetProtocolVersion(4).SetClientID(c.cfg.ClientID).SetUsername(c.cfg.User).SetPassword(c.cfg.Token)
-	o.SetCleanSession(true).SetAutoReconnect(false).SetConnectRetry(false)
+	o.SetCleanSession(!l.keeps).SetAutoReconnect(false).SetConnectRetry(false)
 	o.SetOrderMatters(true).SetAutoAckDisabled(true)
 	o.SetKeepAlive(keepAlive).SetPingTimeout(answerPatience)
 	o.SetConnectTimeout(connectPatience).SetWriteTimeout(answerPatience)
-	o.SetDefaultPublishHandler(func(_ paho.Client, m paho.Message) { c.enqueue(m) })
-	o.SetConnectionLostHandler(func(_ paho.Client, err error) { lost <- err })
+	o.SetDefaultPublishHandler(func(_ paho.Client, m paho.Message) { c.enqueue(l, m) })
+	o.SetConnectionLostHandler(func(_ paho.Client, err error) { l.end(); l.lost <- err })
 	if w := c.cfg.Will; w != nil {
 		o.SetBinaryWill(w.Topic, w.Payload, w.QoS, w.Retain)
 	}
 	return o
 }
 
-// enqueue never blocks: paho reads nothing, not even acknowledgements, while a handler runs.
-func (c *Client) enqueue(m paho.Message) {
-	select {
-	case c.queue <- m:
-	default:
-		c.problem(fmt.Errorf("%w: first on %s", ErrOverflow, m.Topic()))
-		go m.Ack()
-	}
-}
-
 // open makes the network connection.
-func (c *Client) open(ctx context.Context) (net.Conn, error) {
+func (c *Client) open(ctx context.Context, url string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectPatience)
 	defer cancel()
-	conn, err := c.dial(ctx)
+	conn, err := c.dial(ctx, url)
 	if err != nil {
 		return nil, err
 	}
 	return newGuard(conn, mostReceived), nil
 }
 
-func (c *Client) dial(ctx context.Context) (net.Conn, error) {
+func (c *Client) dial(ctx context.Context, url string) (net.Conn, error) {
 	if c.cfg.Conn != nil {
 		return c.cfg.Conn(ctx)
 	}
-	u, err := url.Parse(c.cfg.URL)
+	u, err := neturl.Parse(url)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +69,7 @@ func (c *Client) dial(ctx context.Context) (net.Conn, error) {
 	return d.DialContext(ctx, "tcp", hostPort(u, "1883"))
 }
 
-func hostPort(u *url.URL, port string) string {
+func hostPort(u *neturl.URL, port string) string {
 	return net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), port))
 }
 
@@ -120,7 +113,7 @@ func wait(ctx context.Context, t paho.Token, patience time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-timer.C:
-		return fmt.Errorf("%w: no answer in %s", ErrDown, patience)
+		return fmt.Errorf("%w: %w in %s", ErrDown, errSilent, patience)
 	}
 }
 

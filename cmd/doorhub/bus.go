@@ -30,14 +30,51 @@ func (h *hub) openBus(ctx context.Context) (err error) {
 	}
 	h.bus = h.newOutlet("bus", client)
 	if h.server == nil { // the embedded broker shows readings before it acknowledges them
-		if err := client.Subscribe(ctx, discovery.ReadingFilter, 1, h.reading); err != nil {
-			return fmt.Errorf("bus: %w", err)
+		if err := h.openReadings(ctx, cc); err != nil {
+			return err
 		}
 	}
 	if err := h.openReplays(ctx, cc, client); err != nil {
 		return err
 	}
 	return h.meetHomeAssistant(ctx, client)
+}
+
+// openReadings hears sensors at a broker elsewhere, by a connection of its own: what they send
+// while the hub is away waits there, as commands must not.
+func (h *hub) openReadings(ctx context.Context, cc broker.ClientConfig) error {
+	cc.ClientID = "doorhub-" + h.cfg.Name + "-readings"
+	cc.Log = h.log
+	cc.Keep = []broker.Keep{{Filter: discovery.ReadingFilter, Handle: h.keptReading}}
+	cc.Problem = h.busProblem("bus_readings")
+	client, err := broker.Dial(ctx, cc)
+	if err != nil {
+		return fmt.Errorf("bus: %w", err)
+	}
+	h.readings = client
+	client.OnUp(func() { h.send(door.Fault{Part: "bus_readings"}) })
+	h.undo.add("bus_readings", func() error { client.Close(); return nil })
+	return nil
+}
+
+// keptReading returns when the broker may forget a reading. A hub that is stopping takes none
+// more: the next one will.
+func (h *hub) keptReading(ctx context.Context, m broker.Message) error {
+	err := h.reading(m)
+	if errors.Is(err, errGone) {
+		<-ctx.Done()
+	}
+	return err
+}
+
+func (h *hub) busProblem(part string) func(error) {
+	return func(err error) {
+		f := door.Fault{Part: part}
+		if err != nil {
+			f.Reason, f.Detail = "broker_down", err.Error()
+		}
+		h.send(f)
+	}
 }
 
 func (h *hub) startBroker() (broker.ClientConfig, error) {
@@ -70,7 +107,7 @@ func (h *hub) listen(server *broker.Server) {
 	server.OnFlood(func(string) { nudge(wake) })
 	server.OnLoginBlock(func(string) { nudge(wake) })
 	h.offenders = &offenders{bus: server, send: h.sendBehind, rate: h.cfg.Broker.UserRate, wake: wake}
-	err := server.OnPublish(discovery.ReadingFilter, func(_ string, m broker.Message) { h.reading(m) })
+	err := server.OnPublish(discovery.ReadingFilter, func(_ string, m broker.Message) { _ = h.reading(m) }) // a device waits only so long
 	if err != nil {
 		h.log.Error("readings are not heard", "component", "hub", "error", err) // a fixed filter: never
 	}
@@ -82,13 +119,7 @@ func (h *hub) dial(ctx context.Context, cc broker.ClientConfig, part string) (*b
 	cc.Will = &will
 	cc.ClientID = "doorhub-" + h.cfg.Name + "-" + part // both may be at one broker
 	cc.Log = h.log
-	cc.Problem = func(err error) {
-		f := door.Fault{Part: part}
-		if err != nil {
-			f.Reason, f.Detail = "broker_down", err.Error()
-		}
-		h.send(f)
-	}
+	cc.Problem = h.busProblem(part)
 	client, err := broker.Dial(ctx, cc)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", part, err)
@@ -190,22 +221,22 @@ func (h *hub) sendBehind(in door.Input) {
 	h.send(in)
 }
 
-// reading takes what a sensor's user sent; the broker saw to it that it is that user.
-func (h *hub) reading(m broker.Message) {
+// reading takes what a sensor's user sent; the broker saw to it that it is that user. The error
+// says that nobody knows whether it was heard.
+func (h *hub) reading(m broker.Message) error {
 	sensor, open, err := discovery.ParseReading(m.Topic, m.Payload)
 	if m.Retain {
-		return // raw input is never retained: this is not ours
+		return nil // raw input is never retained: this is not ours
 	}
 	part := "sensor/" + sensor
 	if !h.hasSensor(sensor) {
-		return
+		return nil
 	}
 	if err != nil {
-		h.deliver(door.Fault{Part: part, Reason: "unreadable", Detail: err.Error()})
-		return
+		return h.deliver(door.Fault{Part: part, Reason: "unreadable", Detail: err.Error()})
 	}
 	h.sendBehind(door.Fault{Part: part})
-	h.deliver(door.Sensor{Sensor: sensor, Open: open})
+	return h.deliver(door.Sensor{Sensor: sensor, Open: open})
 }
 
 func (h *hub) hasSensor(id string) bool {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -10,28 +12,36 @@ import (
 // deliverPatience bounds how long a device waits for its acknowledgement.
 const deliverPatience = 5 * time.Second
 
+// What keeps a reading from being heard.
+var (
+	errGone = errors.New("the house takes no more readings")
+	errLate = errors.New("the house or its journal does not answer")
+)
+
 // deliver brings an input of the network to the house and returns when what the house wrote
-// down of it is durable, or when the journal cannot be waited for: only then is the device
-// told that it was heard.
-func (h *hub) deliver(in door.Input) {
+// down of it is durable, or when the journal is known to fail: only then is the device told
+// that it was heard. The error says that nobody knows.
+func (h *hub) deliver(in door.Input) error {
 	taken := h.deliveries.expect(in)
 	h.sendBehind(in)
 	timer := time.NewTimer(deliverPatience)
 	defer timer.Stop()
 	var durable <-chan struct{}
+	gone := h.gone
 	for {
 		select {
 		case durable = <-taken:
-			taken = nil
-			if durable == nil {
-				return
+			if taken = nil; durable == nil {
+				return nil
 			}
 		case <-durable:
-			return
-		case <-h.gone:
-			return
+			return nil
+		case <-gone: // what it took before is still written down
+			if gone = nil; taken != nil && len(taken) == 0 {
+				return errGone
+			}
 		case <-timer.C:
-			return
+			return fmt.Errorf("%w for %s", errLate, deliverPatience)
 		}
 	}
 }

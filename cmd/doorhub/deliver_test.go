@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"testing"
 	"testing/synctest"
@@ -28,8 +29,8 @@ func TestDeliverWaitsForTheJournal(t *testing.T) {
 		h.recorder.written = func([]door.Record) {}
 		ctx, stop := context.WithCancel(t.Context())
 		go h.recorder.run(ctx)
-		heard := make(chan struct{})
-		go func() { h.deliver(door.Sensor{Sensor: "kitchen", Open: true}); close(heard) }()
+		heard := make(chan error, 1)
+		go func() { heard <- h.deliver(door.Sensor{Sensor: "kitchen", Open: true}) }()
 		h.do(<-h.inputs, []door.Effect{door.Write{Record: door.Record{Kind: door.KindIntrusion}}})
 		synctest.Wait()
 		select {
@@ -37,8 +38,11 @@ func TestDeliverWaitsForTheJournal(t *testing.T) {
 			t.Error("the device was told before the record was durable")
 		default:
 		}
+		close(h.gone) // the house has taken it: its end changes nothing
 		close(j.let)
-		<-heard
+		if err := <-heard; err != nil {
+			t.Error(err)
+		}
 		stop()
 		synctest.Wait()
 	})
@@ -49,9 +53,18 @@ func TestDeliverGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &hub{inputs: make(chan door.Input, 8), stepped: make(chan struct{}, 1), gone: make(chan struct{})}
 		began := time.Now()
-		h.deliver(door.Sensor{Sensor: "kitchen"})
-		if waited := time.Since(began); waited != deliverPatience {
-			t.Errorf("gave up after %s", waited)
+		err := h.deliver(door.Sensor{Sensor: "kitchen"})
+		if waited := time.Since(began); waited != deliverPatience || !errors.Is(err, errLate) {
+			t.Errorf("gave up after %s with %v", waited, err)
 		}
 	})
+}
+
+// A reading that a house did not take before its end was heard by nobody.
+func TestDeliverToNobody(t *testing.T) {
+	h := &hub{inputs: make(chan door.Input, 8), stepped: make(chan struct{}, 1), gone: make(chan struct{})}
+	close(h.gone)
+	if err := h.deliver(door.Sensor{Sensor: "kitchen"}); !errors.Is(err, errGone) {
+		t.Errorf("deliver: %v", err)
+	}
 }

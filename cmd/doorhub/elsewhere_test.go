@@ -171,6 +171,26 @@ func (n *node) end(tb testing.TB, sig os.Signal) {
 	}
 }
 
+func (e *elsewhere) urls() string {
+	var urls []string
+	for _, n := range e.nodes {
+		urls = append(urls, "mqtts://"+n.address)
+	}
+	return strings.Join(urls, ", ")
+}
+
+// asBus makes it the bus of a hub.
+func (e *elsewhere) asBus(tb testing.TB) func(*Config) {
+	tb.Helper()
+	file := filepath.Join(tb.TempDir(), "password")
+	must(tb, os.WriteFile(file, []byte(tokenOf("hub")+"\n"), 0o600))
+	return func(c *Config) {
+		b := broker.Defaults()
+		b.Mode, b.URL, b.User, b.PasswordFile, b.CA = broker.External, e.urls(), "hub", file, e.ca
+		c.Broker = b
+	}
+}
+
 // login is how a user's client connects: with its token, in a session of its own.
 func (e *elsewhere) login(tb testing.TB, user string) broker.ClientConfig {
 	tb.Helper()
@@ -178,11 +198,7 @@ func (e *elsewhere) login(tb testing.TB, user string) broker.ClientConfig {
 	must(tb, err)
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(pem)
-	var urls []string
-	for _, n := range e.nodes {
-		urls = append(urls, "mqtts://"+n.address)
-	}
-	return broker.ClientConfig{URL: urls[0], TLS: &tls.Config{RootCAs: roots}, User: user, Token: tokenOf(user),
+	return broker.ClientConfig{URL: e.urls(), TLS: &tls.Config{RootCAs: roots}, User: user, Token: tokenOf(user),
 		ClientID: user, Retry: 50 * time.Millisecond}
 }
 

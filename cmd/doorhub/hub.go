@@ -33,6 +33,7 @@ type hub struct {
 	server    *broker.Server // nil with an external broker
 	offenders *offenders     // nil with an external broker
 	bus       *outlet
+	readings  *broker.Client // what sensors say at a broker elsewhere; nil with the embedded one
 	replays   *replayer
 	ha        *outlet // nil unless Home Assistant has a broker of its own
 	doors     map[string]*doorway

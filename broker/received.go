@@ -1,0 +1,123 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	paho "github.com/eclipse/paho.mqtt.golang"
+)
+
+// link is one connection of a client.
+type link struct {
+	keeps bool // the broker keeps the session
+	lost  chan error
+
+	mu      sync.Mutex
+	over    bool
+	waiting map[uint16]bool // packet ids of messages not yet dealt with
+}
+
+// arrival is a message and the connection that it came by.
+type arrival struct {
+	paho.Message
+	link *link
+}
+
+// kept reports whether the broker sends the message again, unless it is acknowledged.
+func (a arrival) kept() bool { return a.link.keeps && a.Qos() > 0 }
+
+// end has nothing more handled that came by this connection and that the broker keeps: it comes
+// again by the next one, and must not be handled behind what came later.
+func (l *link) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.over = true
+}
+
+func (l *link) ended() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.over
+}
+
+// first notes a message as waiting; false when it does already. NATS sends again, by the same
+// connection, what was not acknowledged in time.
+func (l *link) first(id uint16) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.waiting == nil {
+		l.waiting = map[uint16]bool{}
+	}
+	again := l.waiting[id]
+	l.waiting[id] = true
+	return !again
+}
+
+func (l *link) done(id uint16) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.waiting, id)
+}
+
+// enqueue never blocks: paho reads nothing, not even acknowledgements, while a handler runs.
+func (c *Client) enqueue(l *link, m paho.Message) {
+	a := arrival{m, l}
+	if a.kept() && !l.first(m.MessageID()) {
+		return
+	}
+	select {
+	case c.queue <- a:
+		return
+	default:
+	}
+	if a.kept() {
+		l.end()
+		c.anew(fmt.Errorf("more than %d messages wait to be handled: let the broker have fewer on their way", c.cfg.Queue))
+		return
+	}
+	c.problem(fmt.Errorf("%w: first on %s", ErrOverflow, m.Topic()))
+	go m.Ack()
+}
+
+// handle calls the handlers of each message and then acknowledges it.
+func (c *Client) handle(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case a := <-c.queue:
+			c.take(ctx, a)
+		}
+	}
+}
+
+func (c *Client) take(ctx context.Context, a arrival) {
+	if a.kept() && a.link.ended() {
+		return
+	}
+	err := c.deliver(ctx, Message{Topic: a.Topic(), Payload: a.Payload(), QoS: a.Qos(), Retain: a.Retained()})
+	if err != nil && a.kept() {
+		a.link.end()
+		c.anew(fmt.Errorf("%s: not taken, to be sent again: %w", a.Topic(), err))
+		return
+	}
+	a.link.done(a.MessageID()) // before the broker may use the id again
+	a.Ack()
+}
+
+func (c *Client) deliver(ctx context.Context, m Message) error {
+	c.mu.Lock()
+	subs := slices.Clone(c.subs)
+	c.mu.Unlock()
+	for _, s := range subs {
+		if !Match(s.filter, m.Topic) {
+			continue
+		}
+		if err := s.handle(ctx, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
