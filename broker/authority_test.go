@@ -196,6 +196,16 @@ func TestStartWithDamagedCertificate(t *testing.T) {
 	}
 }
 
+// Whoever does not know the CA that is named may know the one that signed.
+func TestStartWithAnotherCA(t *testing.T) {
+	other, _ := withTLS(t, "127.0.0.1")
+	_, change := withTLS(t, "127.0.0.1")
+	h := start(t, change, func(c *Config) { c.CA = filepath.Join(other, CACertFile) })
+	if c, err := h.Certificate(); err == nil || !h.shown(t).Equal(c) {
+		t.Errorf("%v", err)
+	}
+}
+
 // Killed at any moment, a renewal leaves a certificate and its key.
 func TestRenewalInterrupted(t *testing.T) {
 	_, change := withTLS(t, "127.0.0.1")
@@ -289,6 +299,35 @@ func TestChangeOfTheCA(t *testing.T) {
 	must(t, err)
 	if len(left) != 4 {
 		t.Errorf("files left: %v", left)
+	}
+}
+
+// What was interrupted is ended by doing it again.
+func TestUseOfTheNewCAInterrupted(t *testing.T) {
+	for name, left := range map[string]func(dir string) error{
+		"old key moved": func(dir string) error {
+			return os.Rename(filepath.Join(dir, CAKeyFile), filepath.Join(dir, oldCAKeyFile))
+		},
+		"both moved": func(dir string) error {
+			return errors.Join(os.Rename(filepath.Join(dir, CAKeyFile), filepath.Join(dir, oldCAKeyFile)),
+				os.Rename(filepath.Join(dir, newCAKeyFile), filepath.Join(dir, CAKeyFile)))
+		},
+	} {
+		dir, change := withTLS(t, "127.0.0.1")
+		cfg := testConfig(t)
+		change(&cfg)
+		cert, key, err := NewCA(time.Now())
+		must(t, err)
+		added, err := cfg.AddCA(cert, key)
+		must(t, err)
+		must(t, left(dir))
+		server, err := cfg.UseCA(time.Now(), nil)
+		if err != nil || server.CheckSignatureFrom(added) != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := cfg.DropCAs(); err != nil || cfg.Validate() != nil || content(t, filepath.Join(dir, CAKeyFile)) != string(key) {
+			t.Errorf("%s: dropped: %v, %v", name, err, cfg.Validate())
+		}
 	}
 }
 

@@ -124,27 +124,27 @@ func readPair(certKey, cert, keyKey, key string) (tls.Certificate, error) {
 	}
 	pair, err := tls.X509KeyPair(certPEM(certs...), text)
 	if err == nil {
-		return pair, fits(keyKey, pair.Leaf)
+		return fits(keyKey, pair)
 	}
 	// A renewal that was killed between its two files left the key beside its place.
 	if next, e := readKey(key + tempSuffix); e == nil {
 		if pair, e := tls.X509KeyPair(certPEM(certs...), next); e == nil {
-			return pair, fits(keyKey, pair.Leaf)
+			return fits(keyKey, pair)
 		}
 	}
-	return pair, fmt.Errorf("%s: %s is not the key of %s: %w", keyKey, key, cert, err)
+	return tls.Certificate{}, fmt.Errorf("%s: %s is not the key of %s: %w", keyKey, key, cert, err)
 }
 
 // fits judges the key itself. RSA is for owners who bring their own certificate.
-func fits(name string, leaf *x509.Certificate) error {
-	if k, ok := leaf.PublicKey.(*rsa.PublicKey); ok && k.N.BitLen() < minRSA {
-		return fmt.Errorf("%s: RSA of %d bits is too short: use P-256, or RSA from %d bits", name, k.N.BitLen(), minRSA)
+func fits(name string, pair tls.Certificate) (tls.Certificate, error) {
+	if k, ok := pair.Leaf.PublicKey.(*rsa.PublicKey); ok && k.N.BitLen() < minRSA {
+		return tls.Certificate{}, fmt.Errorf("%s: RSA of %d bits is too short: use P-256, or RSA from %d bits", name, k.N.BitLen(), minRSA)
 	}
-	return nil
+	return pair, nil
 }
 
 // readServerCert reads the broker's certificate and key and, when ca is not empty, makes sure
-// that devices that know only this CA will accept it. Dates are not looked at: the clock may
+// that devices that know only this CA will accept it; if not, it returns both and an error. Dates are not looked at: the clock may
 // not have been set yet.
 func readServerCert(cert, key, ca string) (tls.Certificate, error) {
 	pair, err := readPair("cert", cert, "key", key)

@@ -12,6 +12,7 @@ import (
 
 // Packet types (MQTT 3.1.1, 2.2.1) that only the guard of the client asks about.
 const (
+	typeConnect  = 1
 	typeConnack  = 2
 	typePublish  = 3
 	typeSuback   = 9
@@ -47,7 +48,23 @@ func (g *guard) Write(p []byte) (int, error) {
 	if err := g.SetWriteDeadline(time.Now().Add(answerPatience)); err != nil {
 		return 0, err
 	}
-	return g.Conn.Write(p)
+	n, err := g.Conn.Write(p)
+	if err != nil && len(p) > 0 && p[0]>>4 == typeConnect {
+		err = g.lastWord(err)
+	}
+	return n, err
+}
+
+// lastWord reads why a broker hung up before it was asked anything: with TLS 1.3 it tells what
+// is wrong with a certificate after the handshake. Nobody else reads yet.
+func (g *guard) lastWord(err error) error {
+	if g.SetReadDeadline(time.Now().Add(time.Second)) != nil {
+		return err
+	}
+	if _, why := g.in.Peek(1); why != nil && ourCertRefused(why) {
+		return why
+	}
+	return err
 }
 
 // watch notes how many codes the answer to a SUBSCRIBE may hold.

@@ -73,7 +73,9 @@ func (i *identity) refresh() {
 	i.seen = stats
 	tc, err := i.cfg.serving(i.judge)
 	if i.wrong = err; err != nil {
-		i.log.Error("the certificate cannot be used: mend its files, they are looked at again", "error", err)
+		i.log.Error("a certificate is wrong: mend its files, they are looked at again", "error", err)
+	}
+	if tc == nil || err != nil && i.now != nil {
 		return
 	}
 	i.now, i.leaf = tc, tc.Certificates[0].Leaf
@@ -94,24 +96,28 @@ func sameFiles(a, b []os.FileInfo) bool {
 	return true
 }
 
-// serving reads what the broker needs for TLS. judge sees each client's certificates.
+// serving reads what the broker needs for TLS. judge sees each client's certificates. With an
+// error there may still be a certificate that some devices accept: better than none.
 func (c Config) serving(judge func(tls.ConnectionState, []*x509.Certificate) error) (*tls.Config, error) {
-	pair, err := readServerCert(c.Cert, c.Key, c.CA)
-	if err != nil {
-		return nil, certificateError{err}
+	pair, wrong := readServerCert(c.Cert, c.Key, c.CA)
+	if wrong != nil {
+		wrong = certificateError{wrong}
+	}
+	if pair.Leaf == nil {
+		return nil, wrong
 	}
 	tc := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
 	if c.TLSClientCA == "" {
-		return tc, nil
+		return tc, wrong
 	}
 	roots, err := readCA(c.TLSClientCA)
 	if err != nil {
-		return nil, certificateError{fmt.Errorf("tls_client_ca: %w", err)}
+		return nil, certificateError{errors.Join(wrong, fmt.Errorf("tls_client_ca: %w", err))}
 	}
 	tc.ClientAuth, tc.ClientCAs = tls.RequireAnyClientCert, pool(roots)
 	tc.SessionTicketsDisabled = true // each connection shows its certificate
 	tc.VerifyConnection = func(s tls.ConnectionState) error { return judge(s, roots) }
-	return tc, nil
+	return tc, wrong
 }
 
 // judge accepts the certificates that one of roots vouches for. While the clock is not right,
@@ -170,7 +176,7 @@ func (s *Server) shakeHands(c *conn) bool {
 		if err := s.throttle.wrong(address(remote), ""); err != nil {
 			s.log.Error("cannot write", "error", err)
 		}
-	case ourCertRefused(err) && s.identity.mayWarn():
+	case (ourCertRefused(err) || alertInTheClear(err)) && s.identity.mayWarn():
 		s.log.Warn("a client does not accept the broker's certificate: give it ca.crt, its host by a name in the certificate, and the time", keyRemote, remote.String(), "why", err.Error())
 	default:
 		s.log.Debug("no TLS", keyRemote, remote.String(), "why", err.Error())
@@ -185,7 +191,7 @@ func (s *Server) warnOfEnd(c *conn, user string) {
 	}
 }
 
-// crypto/tls has no type for either.
+// crypto/tls has no type for any of these.
 func noClientCert(err error) bool {
 	return strings.Contains(err.Error(), "client didn't provide a certificate")
 }
@@ -193,6 +199,10 @@ func noClientCert(err error) bool {
 func ourCertRefused(err error) bool {
 	return strings.Contains(err.Error(), "remote error: tls: ") && strings.Contains(err.Error(), "certificate")
 }
+
+// With TLS 1.3 OpenSSL says in the clear that it refuses a certificate, where crypto/tls
+// awaits what is encrypted.
+func alertInTheClear(err error) bool { return strings.Contains(err.Error(), "bad record MAC") }
 
 // mayWarn keeps clients that try again and again from filling the log.
 func (i *identity) mayWarn() bool {

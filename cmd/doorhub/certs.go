@@ -181,7 +181,7 @@ func (w *certWatch) judge(leaf *x509.Certificate, err error, now door.Instant) (
 	case left <= 0:
 		return certExpired, fmt.Sprintf("it ended on %s: %s", leaf.NotAfter.Format(time.DateOnly), w.advice(leaf))
 	case now.Wall.Before(leaf.NotBefore):
-		return certNotYet, fmt.Sprintf("it begins on %s: is the clock right?", leaf.NotBefore.Format(time.DateOnly))
+		return certNotYet, fmt.Sprintf("it begins on %s: set the clock or, if that is right, begin another CA with doorhub broker cert ca new", leaf.NotBefore.Format(time.DateOnly))
 	}
 	if ca := w.signer(leaf); w.shown != nil && ca != nil && ca.NotAfter.Sub(now.Wall) < caSoon {
 		return certCAEnds, fmt.Sprintf("the CA ends on %s: begin another with doorhub broker cert ca new, so that there is time to give it to every device", ca.NotAfter.Format(time.DateOnly))
