@@ -241,6 +241,25 @@ func TestRenewalInterrupted(t *testing.T) {
 	}
 }
 
+// The key that alone fits must not be lost by the next renewal, which fails.
+func TestRenewalThatFailsAfterOneInterrupted(t *testing.T) {
+	_, change := withTLS(t, "127.0.0.1")
+	cfg := testConfig(t)
+	change(&cfg)
+	oldKey := content(t, cfg.Key)
+	_, err := cfg.RenewCertificate(time.Now(), nil)
+	must(t, err)
+	must(t, os.Rename(cfg.Key, cfg.Key+tempSuffix))
+	must(t, os.WriteFile(cfg.Key, []byte(oldKey), 0o600))
+	must(t, os.Mkdir(cfg.Cert+tempSuffix, 0o700)) // nothing can be written there
+	if _, err := cfg.RenewCertificate(time.Now(), nil); err == nil {
+		t.Error("renewed")
+	}
+	if err := cfg.Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
 func content(t *testing.T, path string) string {
 	t.Helper()
 	text, err := os.ReadFile(path)

@@ -183,6 +183,39 @@ func TestCertificatesAreJudged(t *testing.T) {
 	}
 }
 
+// It is not renewed while nobody knows the time, nor again and again, nor where nothing is gained.
+func TestRenewalWaitsForItsTime(t *testing.T) {
+	dir := t.TempDir()
+	must(t, broker.MakeCA(dir, "127.0.0.1"))
+	cfg := broker.Defaults()
+	cfg.Cert, cfg.Key, cfg.CA = filepath.Join(dir, "server.crt"), filepath.Join(dir, "server.key"), filepath.Join(dir, "ca.crt")
+	leaf, ca := readCert(t, cfg.Cert), readCert(t, cfg.CA)
+	noted := 0
+	w := &certWatch{cfg: cfg, log: slog.New(slog.DiscardHandler), shown: func() (*x509.Certificate, error) { return leaf, nil }, send: func(door.Input) {},
+		note: func(context.Context, door.Record) error { noted++; return nil }}
+	soon := leaf.NotAfter.Add(-10 * day)
+	for _, step := range []struct {
+		now  door.Instant
+		want int
+	}{
+		{door.Instant{Wall: soon, Mono: time.Minute}, 0},
+		{door.Instant{Wall: leaf.NotAfter.Add(-31 * day), Mono: time.Minute, Synced: true}, 0},
+		{door.Instant{Wall: soon, Mono: 2 * time.Minute, Synced: true}, 1},
+		{door.Instant{Wall: soon, Mono: time.Hour, Synced: true}, 1},
+		{door.Instant{Wall: soon, Mono: 2 * time.Hour, Synced: true}, 2},
+	} {
+		if w.look(t.Context(), step.now); noted != step.want {
+			t.Errorf("%+v: renewed %d times, want %d", step.now, noted, step.want)
+		}
+	}
+	var err error
+	leaf, err = cfg.RenewCertificate(ca.NotAfter.Add(-20*day), nil) // ends with its CA
+	must(t, err)
+	if w.look(t.Context(), door.Instant{Wall: ca.NotAfter.Add(-10 * day), Mono: 9 * time.Hour, Synced: true}); noted != 2 || w.last.Reason != certCAEnds {
+		t.Errorf("renewed %d times; %+v", noted, w.last)
+	}
+}
+
 // At an external broker it is the hub's own certificate.
 func TestClientCertificateThatEndsIsAProblem(t *testing.T) {
 	dir := t.TempDir()
