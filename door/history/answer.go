@@ -26,6 +26,9 @@ const (
 // a server also says 400 at times; then it takes nothing, by which it is told apart.
 func refuses(err error) bool {
 	var answer *influxhttp.Error
+	if errors.Is(err, errLine) {
+		return true
+	}
 	if !errors.As(err, &answer) {
 		return false
 	}

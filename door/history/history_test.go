@@ -429,14 +429,14 @@ func TestBackfillOverwrites(t *testing.T) {
 
 func TestOddNames(t *testing.T) {
 	b := newBench(t)
-	b.names["p1"] = "Ann \"the\" \\ O'Hara, 1=2\n# drop\t é"
+	b.names["p1"] = "Ann \"the\" \\ O'Hara, 1=2\n# drop\t\t é"
 	b.book.write(entries(1)...)
 	b.run()
 	got := ""
 	for line := range strings.Lines(b.db.last) {
 		got += line
 	}
-	want := `name="Ann \"the\" \\ O'Hara, 1=2` + "\n# drop\t é\""
+	want := `name="Ann \"the\" \\ O'Hara, 1=2` + " # drop   é\""
 	if !strings.Contains(got, want) {
 		t.Errorf("sent %q, want in it %q", got, want)
 	}

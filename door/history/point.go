@@ -3,9 +3,12 @@ package history
 import (
 	"encoding/json"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
-	"github.com/influxdata/influxdb-client-go/v2/api/write"
+	"github.com/influxdata/line-protocol/v2/lineprotocol"
 
 	"github.com/doorhub/doorhub/door"
 )
@@ -35,44 +38,85 @@ const (
 	FieldSince    = "since_boot_seconds" // float: the order of records made before the clock was right
 )
 
-// point is a record as InfluxDB keeps it. Its time is the record's own, of which there is one
-// for each record: sent again, it overwrites itself.
-func point(r door.Record, name string) *write.Point {
-	p := series(r).
-		AddField(FieldSeq, int64(r.Seq)).
-		AddField(FieldName, name).
-		AddField(FieldFactors, r.Factors.String()).
-		AddField(FieldReason, r.Reason).
-		AddField(FieldSynced, r.Clock.Synced).
-		AddField(FieldSince, r.Clock.Mono.Seconds())
-	if sensor := r.Details[door.DetailSensor]; sensor != "" {
-		p.AddField(FieldSensor, sensor)
-	}
-	if d, err := strconv.ParseFloat(r.Details[door.DetailDistance], 64); err == nil {
-		p.AddField(FieldDistance, d)
-	}
+// point is a record as InfluxDB keeps it, a line of its protocol. Its time is the record's own,
+// of which there is one for each record: sent again, it overwrites itself.
+func point(r door.Record, name string) ([]byte, error) {
+	l := series(r)
 	if len(r.Details) > 0 {
 		text, _ := json.Marshal(r.Details) // of strings: cannot fail
-		p.AddField(FieldDetails, string(text))
+		l.text(FieldDetails, string(text))
 	}
-	return p
-}
-
-// series is the identity of a record's point: what else is written under it is added to it.
-func series(r door.Record) *write.Point {
-	p := write.NewPointWithMeasurement(Measurement).SetTime(r.Time)
-	for _, tag := range [][2]string{{TagDoor, r.Door}, {TagKind, string(r.Kind)}, {TagPerson, r.Person}, {TagSide, string(r.Side)}} {
-		if tag[1] != "" {
-			p.AddTag(tag[0], tag[1])
-		}
+	if d, err := strconv.ParseFloat(r.Details[door.DetailDistance], 64); err == nil {
+		l.number(FieldDistance, d)
 	}
-	return p
+	l.text(FieldFactors, r.Factors.String())
+	l.text(FieldName, name)
+	l.text(FieldReason, r.Reason)
+	if sensor := r.Details[door.DetailSensor]; sensor != "" {
+		l.text(FieldSensor, sensor)
+	}
+	l.AddField(FieldSeq, lineprotocol.IntValue(int64(r.Seq)))
+	l.number(FieldSince, r.Clock.Mono.Seconds())
+	l.AddField(FieldSynced, lineprotocol.BoolValue(r.Clock.Synced))
+	return l.end(r.Time)
 }
 
 // nameless takes the name out of a record's point.
-func nameless(r door.Record) *write.Point { return series(r).AddField(FieldName, "") }
+func nameless(r door.Record) ([]byte, error) {
+	l := series(r)
+	l.text(FieldName, "")
+	return l.end(r.Time)
+}
 
 // corrected says by how much the clock was wrong when the record was made.
-func corrected(r door.Record, offset time.Duration) *write.Point {
-	return series(r).AddField(FieldOffset, int64(offset))
+func corrected(r door.Record, offset time.Duration) ([]byte, error) {
+	l := series(r)
+	l.AddField(FieldOffset, lineprotocol.IntValue(int64(offset)))
+	return l.end(r.Time)
+}
+
+type line struct{ *lineprotocol.Encoder }
+
+// series begins a line with the identity of a record's point: what else is written under it
+// is added to it.
+func series(r door.Record) line {
+	l := line{&lineprotocol.Encoder{}}
+	l.SetBuffer(make([]byte, 0, 256))
+	l.StartLine(Measurement)
+	for _, tag := range [...][2]string{{TagDoor, r.Door}, {TagKind, string(r.Kind)}, {TagPerson, r.Person}, {TagSide, string(r.Side)}} {
+		if tag[1] != "" {
+			l.AddTag(tag[0], tag[1])
+		}
+	}
+	return l
+}
+
+// text writes a line feed and the like as a space: InfluxDB has no form of them that reads back.
+func (l line) text(field, value string) {
+	if !printable(value) {
+		value = strings.Map(func(r rune) rune {
+			if unicode.IsControl(r) {
+				return ' '
+			}
+			return r // what is no UTF-8 comes as U+FFFD
+		}, value)
+	}
+	v, _ := lineprotocol.StringValue(value) // refuses only what is no UTF-8
+	l.AddField(field, v)
+}
+
+// number leaves out what is no number, since a database has none of it.
+func (l line) number(field string, value float64) {
+	if v, ok := lineprotocol.FloatValue(value); ok {
+		l.AddField(field, v)
+	}
+}
+
+func printable(s string) bool {
+	return utf8.ValidString(s) && strings.IndexFunc(s, unicode.IsControl) < 0
+}
+
+func (l line) end(at time.Time) ([]byte, error) {
+	l.EndLine(at)
+	return l.Bytes(), l.Err()
 }

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/influxdata/influxdb-client-go/v2/api/write"
-
 	"github.com/doorhub/doorhub/door"
 )
 
@@ -24,8 +22,9 @@ type sender struct {
 
 // item is a record on its way.
 type item struct {
-	rec   door.Record
-	point *write.Point
+	rec  door.Record
+	line []byte
+	err  error // it cannot be written as a line
 }
 
 // refused is a record that the database does not take.
@@ -40,14 +39,13 @@ func (s *sender) send(ctx context.Context) (wait time.Duration, err error) {
 	if err := s.begin(ctx); err != nil {
 		return 0, err
 	}
+	var ahead <-chan batch
 	for {
-		if seq, ok := s.asked(); ok {
-			s.cursor = min(s.cursor, seq)
-		}
-		b, err := s.read(ctx)
+		b, err := s.next(ctx, ahead)
 		if err != nil {
 			return 0, err
 		}
+		ahead = s.readAhead(ctx, b)
 		if err := s.post(ctx, b.items); err != nil {
 			return 0, err
 		}
@@ -96,6 +94,32 @@ func (s *sender) keep(ctx context.Context) {
 	s.kept = upTo
 }
 
+// next returns what is to be sent after the cursor: what was read ahead, or else is read now.
+func (s *sender) next(ctx context.Context, ahead <-chan batch) (batch, error) {
+	var b batch
+	if ahead != nil {
+		b = <-ahead
+	}
+	if seq, ok := s.asked(); ok && seq < s.cursor {
+		s.cursor = seq
+		b = batch{}
+	}
+	if b.upTo == 0 && b.err == nil {
+		b = s.read(ctx, s.cursor)
+	}
+	return b, b.err
+}
+
+// readAhead reads what follows a batch while that is sent.
+func (s *sender) readAhead(ctx context.Context, b batch) <-chan batch {
+	if b.end || b.last != nil {
+		return nil
+	}
+	ahead := make(chan batch, 1)
+	go func() { ahead <- s.read(ctx, b.upTo) }()
+	return ahead
+}
+
 // batch is what goes in one request.
 type batch struct {
 	items []item
@@ -103,12 +127,13 @@ type batch struct {
 	last  *door.Record  // which changes earlier points: nothing follows it in this batch
 	end   bool          // of the journal, or of what may be sent by now
 	wait  time.Duration // until more may be sent
+	err   error         // why it could not be read
 }
 
-func (s *sender) read(ctx context.Context) (b batch, err error) {
-	for r, err := range s.world.Journal.After(ctx, s.cursor) {
+func (s *sender) read(ctx context.Context, after uint64) (b batch) {
+	for r, err := range s.world.Journal.After(ctx, after) {
 		if err != nil && r.Seq == 0 {
-			return b, err
+			return batch{err: err}
 		}
 		if err != nil { // one that is damaged costs no other
 			s.log.Error("a record cannot be read", "error", err)
@@ -117,20 +142,21 @@ func (s *sender) read(ctx context.Context) (b batch, err error) {
 		}
 		if b.wait = s.heldFor(r); b.wait > 0 {
 			b.end = true
-			return b, nil
+			return b
 		}
-		b.items = append(b.items, item{r, point(r, s.world.Called(r.Person))})
+		line, err := point(r, s.world.Called(r.Person))
+		b.items = append(b.items, item{r, line, err})
 		b.upTo = r.Seq
 		if changesPast(r) {
 			b.last = &r
-			return b, nil
+			return b
 		}
 		if len(b.items) >= s.cfg.Batch {
-			return b, nil
+			return b
 		}
 	}
 	b.end = true
-	return b, nil
+	return b
 }
 
 // heldFor returns how long to hold back a record whose time may soon be known better.
@@ -169,7 +195,8 @@ func (s *sender) erase(ctx context.Context, erased door.Record) error {
 		if err != nil {
 			continue
 		}
-		if err := w.add(ctx, item{r, nameless(r)}); err != nil {
+		line, err := nameless(r)
+		if err := w.add(ctx, item{r, line, err}); err != nil {
 			return err
 		}
 	}
@@ -201,7 +228,8 @@ func (s *sender) correct(ctx context.Context, set door.Record) error {
 		if r.Clock.Synced {
 			continue
 		}
-		if err := w.add(ctx, item{r, corrected(r, offset)}); err != nil {
+		line, err := corrected(r, offset)
+		if err := w.add(ctx, item{r, line, err}); err != nil {
 			return err
 		}
 	}
@@ -290,9 +318,15 @@ func (s *sender) narrow(ctx context.Context, items []item) (bad []refused, err e
 func (s *sender) request(ctx context.Context, items []item) error {
 	var lines strings.Builder
 	for _, i := range items {
-		lines.WriteString(write.PointToLineProtocol(i.point, time.Nanosecond)) // ends in a line feed
+		if i.err != nil {
+			return fmt.Errorf("%w a record that cannot be written: %w", errLine, i.err)
+		}
+		lines.Write(i.line) // ends in a line feed
 	}
 	return s.write.WriteRecord(ctx, lines.String())
 }
 
-var errRefused = errors.New("the database refuses")
+var (
+	errRefused = errors.New("the database refuses")
+	errLine    = errors.New("not sent")
+)
