@@ -20,7 +20,7 @@ BENCH ?= .
 BENCHTIME ?= 1s
 PKG ?= ./...
 KILLS ?= 200
-FUZZTIME ?= 3m
+FUZZTIME ?= 5m
 
 # -buildvcs=false: go refuses to stamp a tree whose owner is somebody else (sudo make); the
 # version below says the same. No -trimpath: with other flags than the tests have, OpenCV's
