@@ -44,6 +44,9 @@ type Config struct {
 	LoginTimeout   time.Duration `yaml:"login_timeout"`    // embedded: from connecting to the end of login
 	WriteTimeout   time.Duration `yaml:"write_timeout"`    // embedded: one write to a device that does not read; then it is cut
 
+	RefuseFilters []string      `yaml:"refuse_filters"` // embedded: topic filters; nobody may receive what is on their topics
+	Keepalive     time.Duration `yaml:"keepalive"`      // embedded: the longest keepalive, imposed on who wants a longer one or none; whole seconds; 0: as the client wants
+
 	MaxQueue int `yaml:"max_queue"` // embedded: bytes waiting to be sent to one client
 	UserRate int `yaml:"user_rate"` // embedded: packets a second from one user, ten times as many at once; 0: any number; the hub may send as many as it likes
 
@@ -64,6 +67,7 @@ func Defaults() Config {
 		UserRate:       300,
 		LoginTimeout:   5 * time.Second,
 		WriteTimeout:   2 * time.Second,
+		RefuseFilters:  []string{},
 	}
 }
 
@@ -80,7 +84,7 @@ func (c Config) Validate() error {
 }
 
 func (c Config) validEmbedded() error {
-	errs := []error{c.validListen(), c.validTLS(),
+	errs := []error{c.validListen(), c.validTLS(), c.validRefused(), c.validKeepalive(),
 		within("max_packet", c.MaxPacket, 1<<10, 64<<20),
 		within("max_hub_packet", c.MaxHubPacket, 1<<10, 64<<20),
 		within("max_login_packet", c.MaxLoginPacket, 256, 256<<10),
@@ -112,6 +116,40 @@ func (c Config) validListen() error {
 		return fmt.Errorf("listen: %s would let devices in without the certificate that tls_client_ca asks for: use 127.0.0.1, or leave one of the two out", c.Listen)
 	}
 	return nil
+}
+
+// validRefused keeps the hub from being cut off from what its own doors and sensors send.
+func (c Config) validRefused() error {
+	var errs []error
+	for _, f := range c.RefuseFilters {
+		errs = append(errs, validRefusedFilter(f))
+	}
+	return errors.Join(errs...)
+}
+
+func validRefusedFilter(f string) error {
+	if err := ValidFilter(f); err != nil {
+		return fmt.Errorf("refuse_filters: %w: use filters as doorhub/door/+/image", err)
+	}
+	if shared(f) {
+		return fmt.Errorf("refuse_filters: %.80q: nobody may share a subscription: leave it out", f)
+	}
+	for _, need := range []string{"doorhub/in/#", "doorhub/cmd/#", "homeassistant/#"} {
+		if overlaps(f, need) {
+			return fmt.Errorf("refuse_filters: %.80q: the hub or Home Assistant must receive %s: leave it out", f, need)
+		}
+	}
+	return nil
+}
+
+func (c Config) validKeepalive() error {
+	if c.Keepalive == 0 {
+		return nil
+	}
+	if c.Keepalive%time.Second != 0 {
+		return fmt.Errorf("keepalive: %s: use whole seconds", c.Keepalive)
+	}
+	return withinTime("keepalive", c.Keepalive, 5*time.Second, 12*time.Hour)
 }
 
 func (c Config) validTLS() error {

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"bufio"
+	"cmp"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/binary"
@@ -9,16 +10,19 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime"
 	"sync"
 	"time"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/packets"
 )
 
 // What a connection is closed for before the broker sees the packet.
 var (
 	errTooLarge  = errors.New("packet larger than allowed")
 	errMalformed = errors.New("malformed packet")
+	errAuth      = errors.New("AUTH, though there are no authentication methods")
 )
 
 // Packet types (MQTT 5.0, 2.1.2) and the longest fixed header.
@@ -27,6 +31,8 @@ const (
 	typePubrel     = 6
 	typePubcomp    = 7
 	typeSubscribe  = 8
+	typeDisconnect = 14
+	typeAuth       = 15
 	maxFixedHeader = 5
 )
 
@@ -52,6 +58,7 @@ type conn struct {
 	client  *mqtt.Client      // nil until logged in
 	left    bool              // the broker has seen the client off
 	will    mqtt.Will         // told when the client is gone without goodbye; ours, not the broker's
+	goodbye bool              // so that it is not told
 	session *session          // from the login on
 	limiter *limiter          // of the user; nil: none
 	token   [sha256.Size]byte // the hash of what it logged in with
@@ -61,7 +68,12 @@ type conn struct {
 	asked   []asking          // the filters of the SUBSCRIBE being handled
 	known   bool              // the packet id of the QoS 2 answer being handled
 	window  int               // messages that the client takes without acknowledging one
+	aliases aliases           // of topics, for messages to the client; locked by session.mu
 	warned  bool              // a refused publication has been logged
+
+	willProps   packets.Properties
+	willPayload []byte
+	unreleased  int // QoS 2 messages of the client's on this connection that it has not released
 }
 
 func newConn(c net.Conn, cfg Config, release func()) *conn {
@@ -74,6 +86,7 @@ func newConn(c net.Conn, cfg Config, release func()) *conn {
 // admit marks the connection as logged in.
 func (c *conn) admit(cl *mqtt.Client, v5 bool, limit int) {
 	c.client, c.v5, c.limit = cl, v5, limit
+	c.out.lingers.Store(true)
 	c.release()
 }
 
@@ -88,6 +101,7 @@ func (c *conn) Read(p []byte) (int, error) {
 			return 0, err
 		}
 		if err := c.next(); err != nil {
+			c.explain(err)
 			return 0, err
 		}
 	}
@@ -101,11 +115,17 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// next reads the head of a packet; of a SUBSCRIBE, all of it.
+// next reads the head of a packet; of a SUBSCRIBE or DISCONNECT, all of it.
 func (c *conn) next() error {
+	woken := c.in.Buffered() == 0
 	head, length, err := readHeader(c.in)
 	if err != nil {
 		return err
+	}
+	if woken && head[0]>>4 == typePublish {
+		// Go's poller wakes the last connection first. A SUBSCRIBE that came before this message,
+		// on another one, is to be first.
+		runtime.Gosched()
 	}
 	if len(head)+length > c.limit {
 		return fmt.Errorf("%w: %d bytes, %d allowed", errTooLarge, len(head)+length, c.limit)
@@ -117,15 +137,27 @@ func (c *conn) next() error {
 		}
 	}
 	c.head, c.body = head, length
-	if head[0]>>4 != typeSubscribe {
-		return nil
-	}
-	whole := append(head, make([]byte, length)...)
-	if _, err := io.ReadFull(c.in, whole[len(head):]); err != nil {
+	switch head[0] >> 4 {
+	case typeSubscribe:
+		body, err := c.whole()
+		return cmp.Or(err, checkSubscribe(body, c.v5))
+	case typeDisconnect: // mochi-mqtt v2.7.9 overlooks a reason that nothing follows
+		body, err := c.whole()
+		c.goodbye = !c.v5 || len(body) == 0 || body[0] == 0
 		return err
+	case typeAuth:
+		return errAuth
 	}
-	c.head, c.body = whole, 0
-	return checkSubscribe(whole[len(head):], c.v5)
+	return nil
+}
+
+// whole reads the body of the present packet to its end.
+func (c *conn) whole() ([]byte, error) {
+	n := len(c.head)
+	c.head = append(c.head, make([]byte, c.body)...)
+	c.body = 0
+	_, err := io.ReadFull(c.in, c.head[n:])
+	return c.head[n:], err
 }
 
 // readHeader reads a fixed header: the type and the number of bytes that follow.

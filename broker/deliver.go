@@ -24,14 +24,22 @@ type asking struct {
 	sub     packets.Subscription
 	retains bool // the client wants what is retained
 	granted bool
+	refusal byte // by version 5; 0: the client may not
 }
 
 // publish does with a user's allowed message all that is to be done, and then acknowledges it.
 func (s *Server) publish(cl *mqtt.Client, c *conn, pk packets.Packet) {
 	pk.FixedHeader.Qos, pk.PacketID = c.pub.qos, c.pub.id
+	if c.overQuota() {
+		c.pub.answered = true
+		s.disconnect(cl, packets.ErrReceiveMaximum)
+		return
+	}
 	isNew, record := true, uint64(0)
 	if c.pub.qos == 2 {
-		isNew, record = c.session.receive(c.pub.id)
+		if isNew, record = c.session.receive(c.pub.id); isNew {
+			c.unreleased++
+		}
 	}
 	if isNew {
 		record = max(record, s.tell(c.session, pk))
@@ -95,7 +103,7 @@ func (s *Server) deliver(from *session, pk packets.Packet) (record uint64) {
 
 // mayRead goes by the rules of this moment, so that a revoked user gets nothing more.
 func (s *Server) mayRead(to *session, topic string) bool {
-	return MaySubscribe(s.users.rules(to.user), topic)
+	return !s.refuses(topic) && MaySubscribe(s.users.rules(to.user), topic)
 }
 
 // hand gives a message to one client. A session whose queue is full ends: its client sees at
@@ -169,11 +177,15 @@ func (s *Server) tellWill(x *session, c *conn) {
 	if will.Flag == 0 || !s.users.holds(x.user, c.token) || !MayPublish(s.users.rules(x.user), will.TopicName, will.Retain) {
 		return
 	}
-	s.tell(x, packets.Packet{
+	pk := packets.Packet{
 		FixedHeader: packets.FixedHeader{Type: packets.Publish, Qos: will.Qos, Retain: will.Retain},
 		TopicName:   will.TopicName, Payload: will.Payload, Created: time.Now().Unix(),
-		Properties: packets.Properties{User: will.User},
-	})
+		ProtocolVersion: 5, Properties: willProperties(c.willProps),
+	}
+	if life := int64(pk.Properties.MessageExpiryInterval); life > 0 {
+		pk.Expiry = pk.Created + life
+	}
+	s.tell(x, pk)
 }
 
 // keepRetained writes what the broker now holds for topic.

@@ -41,19 +41,14 @@ func connOf(cl *mqtt.Client) *conn {
 
 func userOf(cl *mqtt.Client) string { return string(cl.Properties.Username) }
 
-// OnPacketRead takes over what mochi-mqtt v2.7.9 does not do safely. It sees no Receive Maximum,
-// after which it would lose count and stop delivering, and no topic aliases, which it sends bare
-// after a drop. Publications it sees at QoS 0 only, and no message of its own to acknowledge.
+// OnPacketRead takes over what mochi-mqtt v2.7.9 does not do safely. Publications it sees at
+// QoS 0 only, and no message of its own to acknowledge.
 func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
 	c := connOf(cl)
 	refused := pk.ReasonCode >= packets.ErrUnspecifiedError.Code
 	switch pk.FixedHeader.Type {
 	case packets.Connect:
-		if c.window = maxWindow; pk.Properties.ReceiveMaximum > 0 {
-			c.window = min(c.window, int(pk.Properties.ReceiveMaximum))
-		}
-		pk.Properties.ReceiveMaximum = 0
-		pk.Properties.TopicAliasMaximum = 0
+		c.meet(&pk)
 	case packets.Publish:
 		c.pub = publishing{qos: pk.FixedHeader.Qos, id: pk.PacketID, retain: pk.FixedHeader.Retain}
 		if pk.PacketID > 0 { // without one the broker refuses it
@@ -64,7 +59,9 @@ func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet,
 		c.known, record = c.session.acked(pk.FixedHeader.Type, pk.PacketID, refused)
 		h.s.sessionLog.wait(record)
 	case packets.Pubrel:
-		c.known = c.session.release(pk.PacketID)
+		if c.known = c.session.release(pk.PacketID); c.known {
+			c.unreleased = max(c.unreleased-1, 0)
+		}
 	}
 	return pk, nil
 }
@@ -75,6 +72,11 @@ func (h *hook) OnPacketEncode(cl *mqtt.Client, pk packets.Packet) packets.Packet
 	switch pk.FixedHeader.Type {
 	case packets.Connack:
 		c.settled()
+		if pk.ReasonCode == 0 {
+			c.announce(&pk.Properties)
+		}
+	case packets.Suback:
+		pk.ReasonCodes = c.refusals(pk.ReasonCodes)
 	case packets.Pubrel, packets.Pubcomp:
 		if pk.ReasonCode == packets.ErrPacketIdentifierNotFound.Code && c.known {
 			pk.ReasonCode, pk.Properties.ReasonString = 0, ""
@@ -112,6 +114,9 @@ func (h *hook) OnPacketProcessed(cl *mqtt.Client, pk packets.Packet, err error) 
 func (h *hook) OnConnect(cl *mqtt.Client, pk packets.Packet) error {
 	name := string(pk.Connect.Username)
 	c := connOf(cl)
+	if pk.Properties.AuthenticationMethod != "" { // (MQTT 5.0, 4.12)
+		return h.refuse(cl, packets.ErrBadAuthenticationMethod, "asks for an authentication method; there are tokens only")
+	}
 	role, err := h.s.login(c, name, string(pk.Connect.Password))
 	if err != nil {
 		return h.refuse(cl, packets.ErrBadUsernameOrPassword, err.Error())
@@ -126,6 +131,8 @@ func (h *hook) OnConnect(cl *mqtt.Client, pk packets.Packet) error {
 	}
 	c.limiter = h.s.limiterOf(name, role)
 	c.will, cl.Properties.Will = cl.Properties.Will, mqtt.Will{}
+	c.will.Payload = c.willPayload
+	h.s.imposeKeepalive(cl)
 	c.admit(cl, pk.ProtocolVersion == 5, limit)
 	h.s.totals.logins.Add(1)
 	h.s.log.Debug("connected", keyUser, name, keyClient, cl.ID, keyRemote, cl.Net.Remote)
@@ -182,7 +189,7 @@ func (h *hook) OnConnectAuthenticate(cl *mqtt.Client, _ packets.Packet) bool {
 func (h *hook) OnACLCheck(cl *mqtt.Client, topic string, write bool) bool {
 	rules := h.s.users.rules(userOf(cl))
 	if !write {
-		ok := MaySubscribe(rules, topic)
+		ok := !h.s.refuses(topic) && MaySubscribe(rules, topic)
 		if !ok {
 			h.s.totals.refusedFilters.Add(1)
 		}
@@ -226,7 +233,7 @@ func (h *hook) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
 	for i, sub := range pk.Filters {
 		_, existed := cl.State.Subscriptions.Get(sub.Filter)
 		never := sub.RetainHandling == 2 || sub.RetainHandling == 1 && existed
-		c.asked = append(c.asked, asking{sub: sub, retains: !never})
+		c.asked = append(c.asked, asking{sub: sub, retains: !never, refusal: h.s.refusal(sub.Filter)})
 		filters[i] = sub
 		filters[i].RetainHandling = 2
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -35,6 +36,7 @@ type outbox struct {
 	err     error         // why nothing more is taken
 	done    chan struct{} // closed with err
 	closeBy time.Time
+	lingers atomic.Bool // what comes is read on when nothing more is written: see conn.linger
 }
 
 func newOutbox(raw net.Conn, timeout time.Duration, limit int) *outbox {
@@ -92,7 +94,7 @@ func (o *outbox) flush() {
 	for {
 		p, deadline, end := o.take()
 		if end {
-			_ = o.raw.Close()
+			o.hangUp()
 		}
 		if p == nil {
 			return
@@ -134,6 +136,14 @@ func (o *outbox) take() (p []byte, deadline time.Time, end bool) {
 	clear(o.waiting[:n])
 	o.waiting = o.waiting[n:]
 	return first, deadline, false
+}
+
+// hangUp ends the connection, or only our side of it when the other's is to be heard out.
+func (o *outbox) hangUp() {
+	if half, ok := o.raw.(interface{ CloseWrite() error }); ok && o.lingers.Load() && half.CloseWrite() == nil {
+		return
+	}
+	_ = o.raw.Close()
 }
 
 func (o *outbox) wrote(n int, err error) {
@@ -180,7 +190,7 @@ func (o *outbox) close() error {
 	close(o.done)
 	o.change.Broadcast()
 	if !o.writing {
-		go o.raw.Close()
+		go o.hangUp()
 	}
 	o.closeBy = time.Now().Add(o.timeout)
 	return o.raw.SetReadDeadline(time.Unix(1, 0))

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"math"
 	"net"
 	"path/filepath"
 	"runtime/debug"
@@ -128,7 +127,7 @@ func options(cfg Config) *mqtt.Options {
 	c.MaximumMessageExpiryInterval = 0 // a retained message stays, unless it says otherwise
 	c.MaximumSessionExpiryInterval = uint32(sessionLife / time.Second)
 	c.MaximumClients = int64(cfg.MaxClients)
-	c.ReceiveMaximum = math.MaxUint16 // there are no more packet ids, so no burst is over it
+	c.ReceiveMaximum = receiveMaximum // to be told; we count, and by version 5 only
 	c.MaximumClientWritesPending = ownPending
 	c.TopicAliasMaximum = 0
 	c.SharedSubAvailable = 0
@@ -237,6 +236,7 @@ func (s *Server) admitConn(raw net.Conn, id string) {
 
 // serve runs one connection to its end. Whatever happens costs that connection only.
 func (s *Server) serve(c *conn, id string) {
+	defer c.linger() // holds up nobody
 	defer s.serving.Done()
 	defer s.forget(c)
 	defer func() {

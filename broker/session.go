@@ -149,7 +149,7 @@ func (x *session) send(o *outgoing) {
 	switch {
 	case x.cl == nil:
 	case x.conn.out.fits(o.size()):
-		_ = x.cl.WritePacket(o.packet())
+		_ = x.write(o)
 	default:
 		x.conn.counts.dropped.Add(1)
 	}
@@ -201,7 +201,7 @@ func (x *session) pump() {
 		}
 		o.sent = true
 		x.flying++
-		if err := x.cl.WritePacket(o.packet()); err == packets.ErrPacketTooLarge { // for this client
+		if err := x.write(o); err == packets.ErrPacketTooLarge { // for this client
 			x.remove(e) // (MQTT 5.0, 3.1.2.11.4)
 		}
 	}

@@ -90,8 +90,8 @@ func (s *Server) depart(cl *mqtt.Client, c *conn) {
 		cl.ID = "" // the broker deletes by it, and it may be another's by now
 	}
 	s.life.Unlock()
-	if cl.StopCause() == packets.CodeDisconnect {
-		return // said goodbye
+	if cl.StopCause() == packets.CodeDisconnect && c.goodbye {
+		return
 	}
 	if delay := c.will.WillDelayInterval; delay > 0 && !over {
 		x.delayWill(time.Duration(delay)*time.Second, func() { s.tellWill(x, c) })
