@@ -14,10 +14,12 @@ import (
 	"github.com/doorhub/doorhub/door/store"
 )
 
-// tell publishes as a decent device does: once, at QoS 1, and waits for the broker's word.
+// tell publishes as a decent device does: at QoS 1, until it has the broker's word.
 func tell(tb testing.TB, c *broker.Client, topic, text string) {
 	tb.Helper()
-	must(tb, c.Publish(soon(tb), broker.Message{Topic: topic, Payload: []byte(text), QoS: 1}))
+	until(tb, "the broker's word", func() bool {
+		return c.Publish(soon(tb), broker.Message{Topic: topic, Payload: []byte(text), QoS: 1}) == nil
+	})
 }
 
 // hears subscribes, and returns what comes.
