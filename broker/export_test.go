@@ -10,8 +10,8 @@ import (
 
 // What is written for brokers elsewhere is in testdata; tests of cmd/doorhub start them with it.
 func TestExportRules(t *testing.T) {
-	users := []User{{"hub", RoleHub}, {"homeassistant", RoleHomeAssistant}, {"kitchen", RoleSensor},
-		{"front-keypad", RoleReader}, {"viewer", RoleViewer}}
+	users := []User{{Name: "hub", Role: RoleHub}, {Name: "homeassistant", Role: RoleHomeAssistant}, {Name: "kitchen", Role: RoleSensor},
+		{Name: "front-keypad", Role: RoleReader}, {Name: "viewer", Role: RoleViewer}}
 	for target, file := range map[string]string{Mosquitto: "testdata/mosquitto.acl", NATS: "testdata/nats-users.conf"} {
 		want, err := os.ReadFile(file)
 		must(t, err)
@@ -30,10 +30,10 @@ func TestExportRefusals(t *testing.T) {
 		want   string
 	}{
 		{"emqx", nil, "use mosquitto or nats"},
-		{NATS, []User{{"Kitchen\" }", RoleSensor}}, "use 1 to 32 of a-z"},
-		{Mosquitto, []User{{"kitchen\ntopic #", RoleSensor}}, "use 1 to 32 of a-z"},
-		{Mosquitto, []User{{"kitchen", "guest"}}, "role"},
-		{NATS, []User{{"kitchen", RoleSensor}, {"kitchen", RoleViewer}}, "twice"},
+		{NATS, []User{{Name: "Kitchen\" }", Role: RoleSensor}}, "use 1 to 32 of a-z"},
+		{Mosquitto, []User{{Name: "kitchen\ntopic #", Role: RoleSensor}}, "use 1 to 32 of a-z"},
+		{Mosquitto, []User{{Name: "kitchen", Role: "guest"}}, "role"},
+		{NATS, []User{{Name: "kitchen", Role: RoleSensor}, {Name: "kitchen", Role: RoleViewer}}, "twice"},
 	} {
 		got, err := ExportRules(c.target, c.users)
 		if err == nil || !strings.Contains(err.Error(), c.want) || got != "" {

@@ -44,6 +44,7 @@ type note struct {
 	ID   string `json:"c"` // client id
 
 	User    string    `json:"user,omitempty"`
+	Token   []byte    `json:"token,omitempty"` // its hash, as in the file of users
 	Version byte      `json:"version,omitempty"`
 	Life    uint32    `json:"life,omitempty"` // seconds; version 5
 	Subs    []logSub  `json:"subs,omitempty"`

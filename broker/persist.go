@@ -31,7 +31,7 @@ func (x *session) noteAll(log func(note) uint64) {
 		n.ID = x.id
 		log(n)
 	}
-	add(note{Kind: noteOpen, User: x.user, Version: x.version, Life: x.life})
+	add(note{Kind: noteOpen, User: x.user, Token: x.token[:], Version: x.version, Life: x.life})
 	if len(x.subs) > 0 {
 		add(noteOfSubs(slices.Collect(maps.Values(x.subs))))
 	}
@@ -111,6 +111,7 @@ func (s *Server) replay(found map[string]*session, n note) {
 	switch {
 	case n.Kind == noteOpen:
 		x = newSession(n.ID, n.User, nil)
+		copy(x.token[:], n.Token)
 		x.version, x.life = n.Version, n.Life
 		found[n.ID] = x
 	case x == nil: // of a session that ended
@@ -168,7 +169,7 @@ func (n note) outgoing() *outgoing {
 }
 
 // restoreSessions makes the broker know the sessions that were kept, as clients that are away.
-// Those of users who are gone are not kept.
+// Those of users who are gone or have another token are not kept.
 func (s *Server) restoreSessions() error {
 	dir := filepath.Join(s.cfg.Dir, "sessions")
 	found := map[string]*session{}
@@ -176,7 +177,7 @@ func (s *Server) restoreSessions() error {
 		s.log.Warn("some queued messages are lost", "error", err)
 	}
 	for id, x := range found {
-		if s.users.rules(x.user) != nil && strings.HasPrefix(id, x.user+"/") {
+		if s.users.holds(x.user, x.token) && strings.HasPrefix(id, x.user+"/") {
 			x.keep = true
 			s.sessions[id] = x
 		}

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"container/list"
+	"crypto/sha256"
 	"slices"
 	"sync"
 	"time"
@@ -27,6 +28,7 @@ const (
 // client has acknowledged it. The first of them, as many as the client's window takes, are sent.
 type session struct {
 	id, user string
+	token    [sha256.Size]byte // the hash of what the user had when it began: with another token it is another's
 	version  byte
 	log      *sessionLog
 

@@ -42,6 +42,7 @@ func (s *Server) establish(cl *mqtt.Client, c *conn, clean bool) {
 	}
 	if x == nil {
 		x = newSession(cl.ID, userOf(cl), s.sessionLog)
+		x.token = c.token
 		s.setSession(cl.ID, x)
 	}
 	x.persist(life(cl))

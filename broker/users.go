@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/doorhub/doorhub/door"
 )
@@ -30,8 +31,9 @@ const tokenBytes = 32
 
 // User is one who may connect to the embedded broker.
 type User struct {
-	Name string `json:"name"`
-	Role Role   `json:"role"`
+	Name    string    `json:"name"`
+	Role    Role      `json:"role"`
+	Created time.Time `json:"created,omitzero"` // to the second; zero: not known
 }
 
 // Users knows who may connect, by a file that holds no token, only the SHA-256 of each. It is
@@ -127,7 +129,7 @@ func (u *Users) add(name string, role Role, lent bool) (string, error) {
 	if _, ok := u.known[name]; ok {
 		return "", fmt.Errorf("user %s: %w: choose another, or rotate its token", name, ErrUserExists)
 	}
-	a := account{User: User{Name: name, Role: role}, rules: Rules(name, role), lent: lent}
+	a := account{User: User{name, role, time.Now().UTC().Truncate(time.Second)}, rules: Rules(name, role), lent: lent}
 	return u.issue(a)
 }
 

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -39,8 +40,12 @@ func TestUsers(t *testing.T) {
 	}
 	u, err = OpenUsers(path)
 	must(t, err)
-	if diff := cmp.Diff([]User{{"window", RoleSensor}}, u.List()); diff != "" {
+	list := u.List()
+	if diff := cmp.Diff([]User{{"window", RoleSensor, list[0].Created}}, list); diff != "" {
 		t.Error(diff)
+	}
+	if age := time.Since(list[0].Created); age < 0 || age > time.Minute {
+		t.Errorf("created %s", list[0].Created)
 	}
 	for _, c := range []struct {
 		name, token string
@@ -97,7 +102,7 @@ func TestUsersUnwritable(t *testing.T) {
 	if _, ok := u.Check("window", token); !ok {
 		t.Error("the user's token is no longer good")
 	}
-	if diff := cmp.Diff([]User{{"window", RoleSensor}}, u.List()); diff != "" {
+	if diff := cmp.Diff([]User{{"window", RoleSensor, u.List()[0].Created}}, u.List()); diff != "" {
 		t.Error(diff)
 	}
 }

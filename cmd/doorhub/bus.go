@@ -85,7 +85,7 @@ func (h *hub) startBroker() (broker.ClientConfig, error) {
 		return broker.ClientConfig{}, err
 	}
 	h.undo.add("broker", server.Close)
-	h.server = server
+	h.server, h.service.lastSeen = server, server.LastSeen
 	token, err := h.users.Lend(hubUser, broker.RoleHub)
 	if errors.Is(err, broker.ErrUserExists) {
 		err = fmt.Errorf("the name %q is the hub's own on the bus: revoke that user: %w", hubUser, err)

@@ -262,6 +262,21 @@ func (s *service) listed(name string) error {
 	return nil
 }
 
+// userRow is a user as the list shows it.
+type userRow struct {
+	broker.User
+	Seen time.Time `json:"last_seen,omitzero"` // zero: not since the hub started, or none runs
+}
+
 func callUsers(_ context.Context, s *service, _ json.RawMessage, to reply) error {
-	return each(to, s.users.List())
+	seen := map[string]time.Time{}
+	if s.lastSeen != nil {
+		seen = s.lastSeen()
+	}
+	for _, u := range s.users.List() {
+		if err := to.item(userRow{u, seen[u.Name]}); err != nil {
+			return err
+		}
+	}
+	return nil
 }

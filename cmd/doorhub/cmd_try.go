@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/doorhub/doorhub/broker"
 	"github.com/doorhub/doorhub/door"
@@ -109,7 +110,7 @@ type brokerUserList struct{}
 // Run lists the users of the bus.
 func (brokerUserList) Run(a *app) error {
 	return a.connected(func(hub caller) error {
-		var users []broker.User
+		var users []userRow
 		if err := hub.call(a.ctx, "broker.user.list", struct{}{}, collect(&users), nothing); err != nil {
 			return err
 		}
@@ -120,10 +121,18 @@ func (brokerUserList) Run(a *app) error {
 				}
 				continue
 			}
-			fmt.Fprintf(a.out, "%s\t%s\n", u.Name, u.Role)
+			fmt.Fprintf(a.out, "%s\t%s%s\n", u.Name, u.Role, seenText(u.Seen))
 		}
 		return nil
 	})
+}
+
+// seenText says when a user was last seen, where that is known.
+func seenText(at time.Time) string {
+	if at.IsZero() {
+		return ""
+	}
+	return "\tlast seen " + at.Local().Format(time.DateTime)
 }
 
 type brokerUserRevoke struct {

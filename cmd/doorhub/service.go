@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/doorhub/doorhub/broker"
 	"github.com/doorhub/doorhub/door"
@@ -25,7 +26,9 @@ type service struct {
 	changed func(ctx context.Context) error                // people or faces have changed
 	blind   func(doorID string) bool                       // vision reports a problem
 	bus     func(ctx context.Context) (busView, error)     // how the bus fares; nil: no hub runs
-	shown   func() (*x509.Certificate, error)              // what the running broker shows devices; nil: none runs
+
+	lastSeen func() map[string]time.Time       // when something came from each bus user; nil: nobody knows
+	shown    func() (*x509.Certificate, error) // what the running broker shows devices; nil: none runs
 }
 
 // errNoVision is what a doorhub built without cgo says of faces.
