@@ -47,7 +47,8 @@ func (l *limiter) take(now time.Time, cost float64) (wait time.Duration, cut, te
 	}
 	if now.Sub(l.slowed) > floodPatience {
 		tell, l.told = !l.told, true
-		l.tokens = 0 // what was not taken costs nothing
+		l.tokens = 0   // what was not taken costs nothing
+		l.slowed = now // who comes back is slowed as long: a login costs more than a packet that waits
 		return 0, true, tell
 	}
 	return time.Duration(-l.tokens / l.rate * float64(time.Second)), false, false

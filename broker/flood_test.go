@@ -39,8 +39,11 @@ func TestLimiter(t *testing.T) {
 	if slowedFor(9 * time.Second) {
 		t.Error("cut before its time")
 	}
-	if !slowedFor(2*time.Second) || !slowedFor(time.Second) || told != 1 {
+	if !slowedFor(2*time.Second) || told != 1 {
 		t.Errorf("cut and told %d times", told)
+	}
+	if slowedFor(9*time.Second) || !slowedFor(2*time.Second) || told != 1 {
+		t.Errorf("who comes back is not slowed and cut again, or told: %d times", told)
 	}
 	now = now.Add(time.Minute)
 	if !l.flooding(now.Add(-time.Minute)) || l.flooding(now) {
@@ -73,18 +76,12 @@ func TestFloodingUserIsCutOthersAreNot(t *testing.T) {
 	p := h.in(t, h.as("sensor"))
 	must(t, p.flood("doorhub/in/sensor/x", 1000)) // 100 are free
 	h.in(t, h.as("window")).publish("doorhub/in/window/contact", "open", false)
-	for l := h.limiterOf("sensor", RoleSensor); ; <-time.After(time.Millisecond) {
-		l.mu.Lock()
-		slowed := !l.slowed.IsZero()
-		l.slowed = l.slowed.Add(-2 * floodPatience) // as if it had gone on for long
-		l.mu.Unlock()
-		if slowed {
-			break
-		}
-	}
+	l := h.limiterOf("sensor", RoleSensor)
+	l.slowedForLong()
 	p.closed()
 	again := h.in(t, h.as("sensor"))
 	_ = again.flood("doorhub/in/sensor/x", 1000)
+	l.slowedForLong()
 	again.closed()
 	h.in(t, h.as("window")).publish("doorhub/in/window/contact", "closed", false)
 	if diff := cmp.Diff([]string{"sensor"}, h.Flooding()); diff != "" {
@@ -92,6 +89,21 @@ func TestFloodingUserIsCutOthersAreNot(t *testing.T) {
 	}
 	if diff := cmp.Diff("sensor", take(t, told)); diff != "" || len(told) > 0 {
 		t.Errorf("told %d times more, %s", len(told), diff)
+	}
+}
+
+// slowedForLong waits until the user is slowed and makes it as if that had gone on for long.
+func (l *limiter) slowedForLong() {
+	for ; ; <-time.After(time.Millisecond) {
+		l.mu.Lock()
+		slowed := !l.slowed.IsZero()
+		if slowed {
+			l.slowed = l.slowed.Add(-2 * floodPatience)
+		}
+		l.mu.Unlock()
+		if slowed {
+			return
+		}
 	}
 }
 
