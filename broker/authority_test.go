@@ -170,6 +170,12 @@ func TestDamagedCertificateLeavesTheOldInUse(t *testing.T) {
 	if c, err := h.Certificate(); !c.Equal(before) || err != nil {
 		t.Errorf("%v, %v", c.Subject, err)
 	}
+	for mode, good := range map[os.FileMode]bool{0o644: false, 0o600: true} {
+		must(t, os.Chmod(h.cfg.Key, mode))
+		if c, err := h.Certificate(); !c.Equal(before) || (err == nil) != good {
+			t.Errorf("key %v: %v, %v", mode, c.Subject, err)
+		}
+	}
 }
 
 // A house must not stand still for a file: TLS comes when it is mended.

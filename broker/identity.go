@@ -89,7 +89,7 @@ func sameFiles(a, b []os.FileInfo) bool {
 			if a[i] != b[i] {
 				return false
 			}
-		case !os.SameFile(a[i], b[i]) || !a[i].ModTime().Equal(b[i].ModTime()) || a[i].Size() != b[i].Size():
+		case !os.SameFile(a[i], b[i]) || !a[i].ModTime().Equal(b[i].ModTime()) || a[i].Size() != b[i].Size() || a[i].Mode() != b[i].Mode():
 			return false
 		}
 	}

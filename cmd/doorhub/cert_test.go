@@ -16,6 +16,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -139,7 +140,7 @@ func TestCertificatesAreJudged(t *testing.T) {
 	leaf, ca := readCert(t, cfg.Cert), readCert(t, cfg.CA)
 	var shownErr error
 	var sent []string
-	w := &certWatch{cfg: cfg, log: slog.New(slog.DiscardHandler), shown: func() (*x509.Certificate, error) { return leaf, shownErr },
+	w := &certWatch{cfg: cfg, issue: cfg.RenewCertificate, log: slog.New(slog.DiscardHandler), shown: func() (*x509.Certificate, error) { return leaf, shownErr },
 		send: func(in door.Input) { f := in.(door.Fault); sent = append(sent, f.Part+" "+f.Reason) },
 		note: func(context.Context, door.Record) error { return errors.New("nothing was renewed") }}
 	for _, step := range []struct {
@@ -191,7 +192,7 @@ func TestRenewalWaitsForItsTime(t *testing.T) {
 	cfg.Cert, cfg.Key, cfg.CA = filepath.Join(dir, "server.crt"), filepath.Join(dir, "server.key"), filepath.Join(dir, "ca.crt")
 	leaf, ca := readCert(t, cfg.Cert), readCert(t, cfg.CA)
 	noted := 0
-	w := &certWatch{cfg: cfg, log: slog.New(slog.DiscardHandler), shown: func() (*x509.Certificate, error) { return leaf, nil }, send: func(door.Input) {},
+	w := &certWatch{cfg: cfg, issue: cfg.RenewCertificate, log: slog.New(slog.DiscardHandler), shown: func() (*x509.Certificate, error) { return leaf, nil }, send: func(door.Input) {},
 		note: func(context.Context, door.Record) error { noted++; return nil }}
 	soon := leaf.NotAfter.Add(-10 * day)
 	for _, step := range []struct {
@@ -299,4 +300,31 @@ func TestCertificateCommandsWithARunningHub(t *testing.T) {
 	if device(both) == nil {
 		t.Error("the certificate of a revoked user is accepted")
 	}
+}
+
+// Two at once must not leave the certificate of one with the key of the other.
+func TestRenewalsAtOnce(t *testing.T) {
+	t.Parallel()
+	h := startTestHub(t, withCertificates(t))
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 4 {
+				_, err := h.service.renewAlone(time.Now(), nil)
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		wg.Go(func() {
+			for range 4 {
+				h.shown(t)
+			}
+		})
+	}
+	wg.Wait()
+	if c, err := h.server.Certificate(); err != nil || !h.shown(t).Equal(c) {
+		t.Errorf("%v", err)
+	}
+	must(t, h.hub.cfg.Broker.Validate())
 }

@@ -48,6 +48,7 @@ const (
 type certWatch struct {
 	cfg   broker.Config
 	shown func() (*x509.Certificate, error) // by the embedded broker; nil: there is no such
+	issue func(now time.Time, caKey []byte, hosts ...string) (*x509.Certificate, error)
 	send  func(door.Input)
 	note  func(ctx context.Context, r door.Record) error
 	log   *slog.Logger
@@ -59,7 +60,7 @@ type certWatch struct {
 }
 
 func (h *hub) newCertWatch() *certWatch {
-	w := &certWatch{cfg: h.cfg.Broker, send: h.send, note: h.note, log: h.log.With("component", "certificates")}
+	w := &certWatch{cfg: h.cfg.Broker, issue: h.service.renewAlone, send: h.send, note: h.note, log: h.log.With("component", "certificates")}
 	if h.server != nil {
 		w.shown = h.server.Certificate
 	}
@@ -151,7 +152,7 @@ func (w *certWatch) signer(leaf *x509.Certificate) *x509.Certificate {
 
 func (w *certWatch) renew(ctx context.Context, leaf *x509.Certificate, now door.Instant) *x509.Certificate {
 	w.tried = max(now.Mono, 1)
-	renewed, err := w.cfg.RenewCertificate(now.Wall, nil)
+	renewed, err := w.issue(now.Wall, nil)
 	if w.failed = err; err != nil {
 		return leaf
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/doorhub/doorhub/broker"
@@ -29,6 +30,8 @@ type service struct {
 
 	lastSeen func() map[string]time.Time       // when something came from each bus user; nil: nobody knows
 	shown    func() (*x509.Certificate, error) // what the running broker shows devices; nil: none runs
+
+	certs sync.Mutex // held while certificate files are changed
 }
 
 // errNoVision is what a doorhub built without cgo says of faces.

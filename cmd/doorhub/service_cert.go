@@ -40,8 +40,14 @@ func callCerts(_ context.Context, s *service, _ json.RawMessage, to reply) error
 }
 
 func (s *service) renewCert(ctx context.Context, req certRequest) (certView, error) {
-	c, err := s.cfg.Broker.RenewCertificate(time.Now(), req.Key, req.Hosts...)
+	c, err := s.renewAlone(time.Now(), req.Key, req.Hosts...)
 	return s.made(ctx, certRenewed, c, err)
+}
+
+func (s *service) renewAlone(now time.Time, key []byte, hosts ...string) (*x509.Certificate, error) {
+	s.certs.Lock()
+	defer s.certs.Unlock()
+	return s.cfg.Broker.RenewCertificate(now, key, hosts...)
 }
 
 // made journals a new certificate of the broker's, and makes sure that it is in use.
@@ -62,7 +68,9 @@ func (s *service) made(ctx context.Context, reason string, c *x509.Certificate, 
 }
 
 func (s *service) newCA(ctx context.Context, req certRequest) (certView, error) {
+	s.certs.Lock()
 	c, err := s.cfg.Broker.AddCA(req.Cert, req.Key)
+	s.certs.Unlock()
 	if err != nil {
 		return certView{}, err
 	}
@@ -70,12 +78,16 @@ func (s *service) newCA(ctx context.Context, req certRequest) (certView, error) 
 }
 
 func (s *service) useCA(ctx context.Context, req certRequest) (certView, error) {
+	s.certs.Lock()
 	c, err := s.cfg.Broker.UseCA(time.Now(), req.Key)
+	s.certs.Unlock()
 	return s.made(ctx, caUsed, c, err)
 }
 
 func callDropCAs(ctx context.Context, s *service, _ json.RawMessage, to reply) error {
+	s.certs.Lock()
 	dropped, err := s.cfg.Broker.DropCAs()
+	s.certs.Unlock()
 	for _, c := range dropped {
 		view := viewCert(broker.CertificateFile{Use: "ca", File: s.cfg.Broker.CA, Cert: c}, time.Now())
 		err = errors.Join(err, s.note(ctx, certRecord(caDropped, certText(c))), to.item(view))
