@@ -30,21 +30,18 @@ type BusLink struct {
 	Since      time.Time // when the connection was made, or lost
 	Reconnects uint64
 	Backlog    uint64 // records of the journal still to be told
+	Problems   []string
 }
 
 // EmbeddedBus returns the retained health of the hub's own broker, which keeps this topic in
 // memory alone: figures that change all the time would wear out an SD card.
 func EmbeddedBus(instance string, b BusHealth) Message {
-	problems := b.Problems
-	if problems == nil {
-		problems = []string{}
-	}
 	return state(brokerTopic(instance), encode(busHealth{
 		Mode: "embedded", Since: stamp(b.Since), Connections: b.Connections, Sessions: b.Sessions, Users: b.Users,
 		Retained: b.Retained, MessagesIn: tenth(b.MessagesIn), MessagesOut: tenth(b.MessagesOut),
 		BytesIn: tenth(b.BytesIn), BytesOut: tenth(b.BytesOut), Queued: b.Queued, QueueBytes: b.QueueBytes,
 		Dropped: b.Dropped, RefusedLogins: b.RefusedLogins, RefusedMessages: b.RefusedMessages,
-		Floods: b.Floods, Problems: problems,
+		Floods: b.Floods, Problems: listed(b.Problems),
 	}))
 }
 
@@ -52,7 +49,16 @@ func EmbeddedBus(instance string, b BusHealth) Message {
 func ExternalBus(instance string, l BusLink) Message {
 	return state(brokerTopic(instance), encode(busLink{
 		Mode: "external", URL: l.URL, Up: l.Up, Since: stamp(l.Since), Reconnects: l.Reconnects, Backlog: l.Backlog,
+		Problems: listed(l.Problems),
 	}))
+}
+
+// listed is a list also where there is nothing to list.
+func listed(texts []string) []string {
+	if texts == nil {
+		return []string{}
+	}
+	return texts
 }
 
 func tenth(x float64) float64 { return math.Round(x*10) / 10 }

@@ -114,12 +114,13 @@ type busHealth struct {
 
 // busLink is how the connection to a broker elsewhere fares.
 type busLink struct {
-	Mode       string `json:"mode"`
-	URL        string `json:"url"`
-	Up         bool   `json:"up"`
-	Since      string `json:"since"`
-	Reconnects uint64 `json:"reconnects"`
-	Backlog    uint64 `json:"backlog"`
+	Mode       string   `json:"mode"`
+	URL        string   `json:"url"`
+	Up         bool     `json:"up"`
+	Since      string   `json:"since"`
+	Reconnects uint64   `json:"reconnects"`
+	Backlog    uint64   `json:"backlog"`
+	Problems   []string `json:"problems"`
 }
 
 // event is a journal record as the bus carries it. What is sealed stays in the journal, and

@@ -141,7 +141,7 @@ func TestCertificatesAreJudged(t *testing.T) {
 	var shownErr error
 	var sent []string
 	w := &certWatch{cfg: cfg, issue: cfg.RenewCertificate, log: slog.New(slog.DiscardHandler), shown: func() (*x509.Certificate, error) { return leaf, shownErr },
-		send: func(in door.Input) { f := in.(door.Fault); sent = append(sent, f.Part+" "+f.Reason) },
+		send: func(f door.Fault) { sent = append(sent, f.Part+" "+f.Reason) },
 		note: func(context.Context, door.Record) error { return errors.New("nothing was renewed") }}
 	for _, step := range []struct {
 		name   string
@@ -192,7 +192,7 @@ func TestRenewalWaitsForItsTime(t *testing.T) {
 	cfg.Cert, cfg.Key, cfg.CA = filepath.Join(dir, "server.crt"), filepath.Join(dir, "server.key"), filepath.Join(dir, "ca.crt")
 	leaf, ca := readCert(t, cfg.Cert), readCert(t, cfg.CA)
 	noted := 0
-	w := &certWatch{cfg: cfg, issue: cfg.RenewCertificate, log: slog.New(slog.DiscardHandler), shown: func() (*x509.Certificate, error) { return leaf, nil }, send: func(door.Input) {},
+	w := &certWatch{cfg: cfg, issue: cfg.RenewCertificate, log: slog.New(slog.DiscardHandler), shown: func() (*x509.Certificate, error) { return leaf, nil }, send: func(door.Fault) {},
 		note: func(context.Context, door.Record) error { noted++; return nil }}
 	soon := leaf.NotAfter.Add(-10 * day)
 	for _, step := range []struct {
@@ -221,7 +221,7 @@ func TestRenewalWaitsForItsTime(t *testing.T) {
 func TestClientCertificateThatEndsIsAProblem(t *testing.T) {
 	dir := t.TempDir()
 	must(t, broker.MakeCA(dir, "127.0.0.1"))
-	w := &certWatch{cfg: broker.Config{Mode: broker.External, ClientCert: filepath.Join(dir, "server.crt")}, log: slog.New(slog.DiscardHandler), send: func(door.Input) {}}
+	w := &certWatch{cfg: broker.Config{Mode: broker.External, ClientCert: filepath.Join(dir, "server.crt")}, log: slog.New(slog.DiscardHandler), send: func(door.Fault) {}}
 	w.look(t.Context(), door.Instant{Wall: readCert(t, w.cfg.ClientCert).NotAfter.Add(-day), Synced: true})
 	if w.last.Reason != certEndsSoon || !strings.Contains(w.last.Detail, "client_cert") {
 		t.Errorf("%+v", w.last)
@@ -239,6 +239,11 @@ func TestPlaintextIsAProblem(t *testing.T) {
 			return r.Kind == door.KindProblem && r.Reason == overPlaintext && r.Details[door.DetailPart] == part && r.Details[door.DetailText] != ""
 		})
 	}
+	at := h.as("viewer")
+	_, port, err := net.SplitHostPort(at.address)
+	must(t, err)
+	at.address = "127.0.0.1:" + port
+	says(t, sub(t, at, "doorhub/instance/hub/broker"), "doorhub/instance/hub/broker", plaintextPart+" "+overPlaintext, plaintextHomePart+" "+overPlaintext)
 }
 
 // All of it, with a real device's program and the hub running: what a device is given in each

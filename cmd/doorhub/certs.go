@@ -49,7 +49,7 @@ type certWatch struct {
 	cfg   broker.Config
 	shown func() (*x509.Certificate, error) // by the embedded broker; nil: there is no such
 	issue func(now time.Time, caKey []byte, hosts ...string) (*x509.Certificate, error)
-	send  func(door.Input)
+	send  func(door.Fault)
 	note  func(ctx context.Context, r door.Record) error
 	log   *slog.Logger
 
@@ -60,7 +60,7 @@ type certWatch struct {
 }
 
 func (h *hub) newCertWatch() *certWatch {
-	w := &certWatch{cfg: h.cfg.Broker, issue: h.service.renewAlone, send: h.send, note: h.note, log: h.log.With("component", "certificates")}
+	w := &certWatch{cfg: h.cfg.Broker, issue: h.service.renewAlone, send: h.sendCertificate, note: h.note, log: h.log.With("component", "certificates")}
 	if h.server != nil {
 		w.shown = h.server.Certificate
 	}
@@ -207,6 +207,25 @@ func (w *certWatch) advice(leaf *x509.Certificate) string {
 
 // days rounds towards the end, so that 0 is today.
 func days(d time.Duration) int { return int(math.Floor(d.Hours() / 24)) }
+
+// sendCertificate tells of the certificate, and keeps it for those who ask how the bus fares.
+func (h *hub) sendCertificate(f door.Fault) {
+	h.certificate.Store(&f)
+	h.send(f)
+}
+
+// unprotected lists what lays the bus open now, as part and reason.
+func (h *hub) unprotected() []string {
+	fs := h.cfg.exposed()
+	if f := h.certificate.Load(); f != nil && f.Reason != "" {
+		fs = append(fs, *f)
+	}
+	var texts []string
+	for _, f := range fs {
+		texts = append(texts, f.Part+" "+f.Reason)
+	}
+	return texts
+}
 
 // exposed are the problems that its owner has chosen: messages in the clear on a network.
 func (c Config) exposed() []door.Fault {

@@ -67,9 +67,11 @@ func (h *hub) tellHealth(ctx context.Context) {
 			return discovery.Message{}, "", err
 		case v.Broker == nil:
 			l := busLink(*v.Bus)
+			l.Problems = h.unprotected()
 			return discovery.ExternalBus(h.cfg.Name, l), gistOfLink(l), nil
 		}
 		b := busHealth(*v.Broker, before, h.offenders)
+		b.Problems = append(b.Problems, h.unprotected()...)
 		before = *v.Broker
 		return discovery.EmbeddedBus(h.cfg.Name, b), gistOfHealth(b), nil
 	}}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/doorhub/doorhub/broker"
@@ -44,13 +45,14 @@ type hub struct {
 	meters      *meters // nil without metrics
 	metricsAddr string  // where they are; "": nowhere
 
-	inputs     chan door.Input
-	deliveries deliveries
-	stepped    chan struct{} // the house has taken an input, or let time pass
-	gone       chan struct{} // closed when the house takes no more inputs
-	codes      chan codeCheck
-	dark       sync.Map              // door.Vision without its reason → true: that camera reports a problem
-	through    func(journal) journal // what stands between recorder and store; nil: nothing
+	inputs      chan door.Input
+	deliveries  deliveries
+	stepped     chan struct{} // the house has taken an input, or let time pass
+	gone        chan struct{} // closed when the house takes no more inputs
+	codes       chan codeCheck
+	certificate atomic.Pointer[door.Fault] // what is wrong with it; nil or without a reason: nothing
+	dark        sync.Map                   // door.Vision without its reason → true: that camera reports a problem
+	through     func(journal) journal      // what stands between recorder and store; nil: nothing
 
 	notes    notes
 	mu       sync.Mutex
