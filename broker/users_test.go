@@ -124,3 +124,35 @@ func TestUsersDamagedFile(t *testing.T) {
 		}
 	}
 }
+
+// What a user left at a broker that is closed is nobody's when meanwhile the user was revoked,
+// made again, or given another token.
+func TestRevokedUsersSessionIsNotRestored(t *testing.T) {
+	for way, change := range map[string]func(*Users) error{
+		"revoked": func(u *Users) error { return u.Revoke("viewer") },
+		"revoked and made again": func(u *Users) error {
+			if err := u.Revoke("viewer"); err != nil {
+				return err
+			}
+			_, err := u.Add("viewer", RoleViewer)
+			return err
+		},
+		"rotated":   func(u *Users) error { _, err := u.Rotate("viewer"); return err },
+		"untouched": func(*Users) error { return nil },
+	} {
+		t.Run(way, func(t *testing.T) {
+			h := start(t)
+			l := h.as("viewer")
+			l.keep = true
+			h.in(t, l).subscribe("doorhub/alarm/state", 1)
+			must(t, h.Close())
+			must(t, change(h.users))
+			h.restart(t)
+			back := h.session("viewer/viewer1") != nil
+			subscribed := len(h.mq.Topics.Subscribers("doorhub/alarm/state").Subscriptions) != 0
+			if want := way == "untouched"; back != want || subscribed != want {
+				t.Errorf("the session is back: %t, subscribed: %t", back, subscribed)
+			}
+		})
+	}
+}
