@@ -50,26 +50,27 @@ type conn struct {
 	slow    func(c *conn, kind byte, size int) error // waits as long as a packet must; nil: none must
 
 	// reading
-	in      *bufio.Reader
-	head    []byte // read and looked at, not yet handed over
-	body    int    // bytes of the present packet after head, yet to be handed over
-	limit   int    // bytes in one packet
-	v5      bool
-	client  *mqtt.Client      // nil until logged in
-	left    bool              // the broker has seen the client off
-	will    mqtt.Will         // told when the client is gone without goodbye; ours, not the broker's
-	goodbye bool              // so that it is not told
-	session *session          // from the login on
-	limiter *limiter          // of the user; nil: none
-	token   [sha256.Size]byte // the hash of what it logged in with
-	cert    *x509.Certificate // verified; nil when none was asked for
-	settled func()            // ends the time in which the session may not change hands
-	pub     publishing        // the PUBLISH being handled
-	asked   []asking          // the filters of the SUBSCRIBE being handled
-	known   bool              // the packet id of the QoS 2 answer being handled
-	window  int               // messages that the client takes without acknowledging one
-	aliases aliases           // of topics, for messages to the client; locked by session.mu
-	warned  bool              // a refused publication has been logged
+	in        *bufio.Reader
+	head      []byte // read and looked at, not yet handed over
+	body      int    // bytes of the present packet after head, yet to be handed over
+	limit     int    // bytes in one packet
+	v5        bool
+	client    *mqtt.Client      // nil until logged in
+	left      bool              // the broker has seen the client off
+	will      mqtt.Will         // told when the client is gone without goodbye; ours, not the broker's
+	goodbye   bool              // so that it is not told
+	session   *session          // from the login on
+	limiter   *limiter          // of the user; nil: none
+	token     [sha256.Size]byte // the hash of what it logged in with
+	cert      *x509.Certificate // verified; nil when none was asked for
+	certified bool              // no login without one of that user
+	settled   func()            // ends the time in which the session may not change hands
+	pub       publishing        // the PUBLISH being handled
+	asked     []asking          // the filters of the SUBSCRIBE being handled
+	known     bool              // the packet id of the QoS 2 answer being handled
+	window    int               // messages that the client takes without acknowledging one
+	aliases   aliases           // of topics, for messages to the client; locked by session.mu
+	warned    bool              // a refused publication has been logged
 
 	willProps   packets.Properties
 	willPayload []byte
@@ -81,6 +82,14 @@ func newConn(c net.Conn, cfg Config, release func()) *conn {
 		Conn: c, began: time.Now(), in: bufio.NewReaderSize(c, 2048), limit: cfg.MaxLoginPacket, settled: func() {},
 		out: newOutbox(c, cfg.WriteTimeout, cfg.MaxQueue), release: sync.OnceFunc(release),
 	}
+}
+
+// holder is the user whose certificate was shown; "", which is nobody's name, without one.
+func (c *conn) holder() string {
+	if c.cert == nil {
+		return ""
+	}
+	return c.cert.Subject.CommonName
 }
 
 // admit marks the connection as logged in.

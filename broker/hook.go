@@ -147,7 +147,7 @@ func (s *Server) login(c *conn, name, token string) (Role, error) {
 	}
 	c.token = sha256.Sum256([]byte(token))
 	role, ok := s.users.Check(name, token)
-	foreign := c.cert != nil && c.cert.Subject.CommonName != name
+	foreign := c.certified && c.holder() != name
 	if !ok || foreign {
 		known := ""
 		if s.users.rules(name) != nil {
@@ -157,7 +157,7 @@ func (s *Server) login(c *conn, name, token string) (Role, error) {
 			s.log.Error("cannot write", "error", err)
 		}
 		if foreign {
-			return "", fmt.Errorf("its certificate is of user %.64q", c.cert.Subject.CommonName)
+			return "", fmt.Errorf("its certificate is of user %.64q", c.holder())
 		}
 		return "", errors.New("no such user and token")
 	}

@@ -16,6 +16,9 @@ import (
 // Why a client is refused before it can say who it is.
 var errClientCert = errors.New("its certificate is refused")
 
+// overTLS names the listener at tls_listen.
+const overTLS = "tls"
+
 // endsSoon is how long before its end a certificate is spoken of.
 const endsSoon = 30 * 24 * time.Hour
 

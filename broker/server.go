@@ -115,7 +115,7 @@ func Start(cfg Config, users *Users, log *slog.Logger, prepare ...func(*Server))
 	}
 	users.watch(s.Cut)
 	s.accept(s.plain, "plain")
-	s.accept(s.secure, "tls")
+	s.accept(s.secure, overTLS)
 	s.log.Info("broker is up", "listen", s.Addr(), "tls_listen", s.TLSAddr())
 	return s, nil
 }
@@ -221,6 +221,7 @@ func (s *Server) admitConn(raw net.Conn, id string) {
 	}
 	c := newConn(raw, s.cfg, func() { <-s.logins })
 	c.slow = s.slow
+	c.certified = id == overTLS && s.cfg.TLSClientCA != ""
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
