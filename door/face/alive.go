@@ -21,8 +21,12 @@ type Evidence struct {
 	Bend     float64       // ... and a bent sheet
 	Noise    float64       // ... and the error of tracking
 	Points   int           // of the texture that were used in the last look
-	For      int           // looks that spoke for a head
-	Against  int           // ... and for a picture
+
+	Found      bool    // the last look saw it
+	HeadLook   bool    // ... and it spoke for a head
+	LookRelief float64 // ... with this relief
+	For        int     // looks that spoke for a head
+	Against    int     // ... and for a picture
 }
 
 // Cause says in one word why a face was judged as it was.
@@ -43,7 +47,7 @@ const (
 const (
 	turnEnough  = 20.0  // degrees: less shows too little of the relief
 	tiltMost    = 50.0  // degrees: farther, points cannot be followed well
-	reliefLeast = 0.026 // eye distances, RMS: a head's
+	reliefLeast = 0.020 // eye distances, RMS: a head's
 	reliefMost  = 0.010 // ...: a sheet's
 	noiseMargin = 4.0   // times the noise that a head's relief must show
 	looksEnough = 3     // that speak for the same
@@ -58,16 +62,17 @@ type jury struct {
 	verdict       door.Liveness
 }
 
-// hear takes in one look.
-func (j *jury) hear(t turn) {
+// hear takes in one look, and reports whether it spoke for a head, and by what relief.
+func (j *jury) hear(t turn) (relief float64, head bool) {
 	turned := math.Hypot(t.yaw, t.pitch)
 	if t.tilt > tiltMost || max(turned, t.tilt) < turnEnough {
-		return
+		return 0, false
 	}
 	sine := math.Sin(min(max(turned, t.tilt), 90) * math.Pi / 180)
-	relief := t.bend / sine
+	relief = t.bend / sine
 	switch {
 	case turned >= turnEnough && relief >= reliefLeast && t.bend >= noiseMargin*t.noise:
+		head = true
 		j.heads = keepLast(append(j.heads, relief))
 		j.farthest = max(j.farthest, turned)
 	case t.tilt >= turnEnough && relief <= reliefMost:
@@ -75,6 +80,7 @@ func (j *jury) hear(t turn) {
 		j.farthest = max(j.farthest, t.tilt)
 	}
 	j.decide()
+	return relief, head
 }
 
 func keepLast(v []float64) []float64 { return v[max(0, len(v)-looksKept):] }

@@ -31,14 +31,16 @@ type Alive struct {
 	began    time.Time // of the epoch
 	looks    int       // in it
 	found    time.Time // when the texture was last found
+	missed   time.Time // when a face was first seen since that has not its texture; zero: none was
 }
 
 const (
-	lostAfter  = 600 * time.Millisecond  // not found for it, it may be another's face
-	unsureFrom = 2500 * time.Millisecond // watched for it, and nothing to tell by: it is unsure
-	askewLooks = 8                       // frames in which one is looked for
-	askewMost  = 0.12                    // eye distances; a straighter first view is taken instead
-	nearer     = 1.4                     // times as large as in the first view, which is then taken anew
+	anotherAfter = 600 * time.Millisecond  // a face seen for it that does not look like the first view is another
+	lostAfter    = 4 * time.Second         // not found for it, nobody knows who comes then
+	unsureFrom   = 2500 * time.Millisecond // watched for it, and nothing to tell by: it is unsure
+	askewLooks   = 8                       // frames in which one is looked for
+	askewMost    = 0.12                    // eye distances; a straighter first view is taken instead
+	nearer       = 1.4                     // times as large as in the first view, which is then taken anew
 )
 
 // Close gives the memory back.
@@ -56,6 +58,7 @@ func (a *Alive) Look(v View) Evidence {
 		a.began = v.At
 	}
 	a.looks++
+	a.evidence.Found, a.evidence.HeadLook, a.evidence.LookRelief = false, false, 0
 	eyes, askew, marked := eyesOf(v.Landmarks)
 	if a.texture != nil {
 		a.follow(v, eyes, marked)
@@ -95,36 +98,38 @@ const eyesLeast = 12 // pixels; a face of 30 pixels
 // follow looks for the texture and lets the jury hear how it has moved.
 func (a *Alive) follow(v View, eyes [2]point, marked bool) {
 	s, ok := a.texture.find(v.Grey)
-	if !ok && marked {
+	if marked && (!ok || !s.near(eyes)) {
 		a.texture.guess(eyes)
 		s, ok = a.texture.find(v.Grey)
 	}
-	if ok && marked && !s.near(eyes) {
-		ok = false
-	}
 	if !ok {
-		if v.At.Sub(a.found) >= lostAfter {
-			a.lose(v.At)
-		}
+		a.miss(v.At, marked)
 		return
 	}
-	a.found = v.At
+	a.found, a.missed = v.At, time.Time{}
 	t, ok := measure(s.matches, s.moved, s.noise)
 	if !ok {
 		return
 	}
-	if t.points >= len(a.texture.points)/2 {
-		a.jury.hear(t)
-	}
 	e := &a.evidence
-	e.Yaw, e.Pitch, e.Points = t.yaw, t.pitch, t.points
+	if float64(t.points) >= textureLeast*float64(len(a.texture.points)) {
+		e.LookRelief, e.HeadLook = a.jury.hear(t)
+	}
+	e.Found, e.Yaw, e.Pitch, e.Points = true, t.yaw, t.pitch, t.points
 	e.Plane, e.Bend, e.Noise = t.plane*a.texture.eyes, t.bend*a.texture.eyes, t.noise*a.texture.eyes
 }
 
-// lose begins anew: what comes now may be another's face.
-func (a *Alive) lose(at time.Time) {
-	a.texture.Close()
-	*a = Alive{began: at, evidence: Evidence{Epoch: a.evidence.Epoch + 1}}
+// miss begins anew when there is another face where this one was, or none for long: what
+// comes now may be another's.
+func (a *Alive) miss(at time.Time, marked bool) {
+	if marked && a.missed.IsZero() {
+		a.missed = at
+	}
+	another := marked && at.Sub(a.missed) >= anotherAfter
+	if another || at.Sub(a.found) >= lostAfter {
+		a.texture.Close()
+		*a = Alive{began: at, evidence: Evidence{Epoch: a.evidence.Epoch + 1}}
+	}
 }
 
 // startsWith reports whether a view is to be the first, by which the others are measured: a

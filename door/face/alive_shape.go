@@ -133,7 +133,7 @@ func singular(a, b, c, d float64) (large, small float64) {
 
 const (
 	bends     = 12 // directions across which a sheet may be bent
-	bentTerms = 12 // of the sum that stands for its bend
+	bentTerms = 14 // of the sum that stands for its bend
 )
 
 // bent fills in what a bent sheet, a lens's distortion or a rolling shutter may do to a
@@ -143,9 +143,9 @@ const (
 func bent(p point, direction int, row *[bentTerms]float64) {
 	sin, cos := math.Sincos(float64(direction) * math.Pi / bends)
 	x, y := p.x, p.y-0.6
-	s := x*cos + y*sin
+	s, l := x*cos+y*sin, y*cos-x*sin
 	*row = [bentTerms]float64{1, x, y, x * x, x * y, y * y, s * s * s, math.Abs(s),
-		math.Abs(s - 0.35), math.Abs(s + 0.35), math.Abs(s - 0.7), math.Abs(s + 0.7)}
+		math.Abs(s - 0.35), math.Abs(s + 0.35), math.Abs(s - 0.7), math.Abs(s + 0.7), s * s * l, s * s * s * l}
 }
 
 // compare asks how much of the matches a plane and a bent sheet leave unexplained.

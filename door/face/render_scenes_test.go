@@ -20,17 +20,40 @@ type clip struct {
 	surfaces []*surface
 	back     []float32
 	length   time.Duration
-	every    time.Duration // from frame to frame
+	every    time.Duration    // from frame to frame
+	repeat   int              // frames after which it sends the same again; 0: never
+	freeze   bool             // ... the last one only
+	before   func(at float64) // what is to be done before each drawing; nil: nothing
+	eyesWide float64          // m between the eyes of the picture that is shown
 	random   *rand.Rand
 	truth    func(t float64) stance // how the face is turned
 }
 
-// frames calls show with each frame: the window of it, and its time.
+// frames calls show with each frame: the window of it, and its time. A frozen or looped camera
+// sends bytes that it has sent before.
 func (c *clip) frames(t testing.TB, show func(at time.Duration, frame gocv.Mat) (more bool)) {
 	t.Helper()
 	drawn := newCanvas(c.lens.window)
+	var sent []gocv.Mat
+	defer func() {
+		for _, m := range sent {
+			m.Close()
+		}
+	}()
 	for at := time.Duration(0); at < c.length; at += c.every {
-		frame := c.frame(t, drawn, at.Seconds())
+		n := int(at / c.every)
+		var frame gocv.Mat
+		switch {
+		case c.repeat == 0 || n < c.repeat:
+			frame = c.frame(t, drawn, at.Seconds())
+		case c.freeze:
+			frame = sent[c.repeat-1].Clone()
+		default:
+			frame = sent[n%c.repeat].Clone()
+		}
+		if n < c.repeat {
+			sent = append(sent, frame.Clone())
+		}
 		more := show(at, frame)
 		frame.Close()
 		if !more {
@@ -44,7 +67,7 @@ func (c *clip) frame(t testing.TB, drawn *canvas, at float64) gocv.Mat {
 	c.draw(drawn, at)
 	if c.sensor.blur > 0 { // the shutter is open for a while
 		sum := append([]float32(nil), drawn.pixels...)
-		const steps = 4
+		const steps = 3
 		for i := 1; i < steps; i++ {
 			c.draw(drawn, at+c.sensor.blur*float64(i)/steps)
 			for j, p := range drawn.pixels {
@@ -59,6 +82,9 @@ func (c *clip) frame(t testing.TB, drawn *canvas, at float64) gocv.Mat {
 }
 
 func (c *clip) draw(drawn *canvas, at float64) {
+	if c.before != nil {
+		c.before(at)
+	}
 	drawn.clear(c.back)
 	for _, s := range c.surfaces {
 		drawn.draw(&c.lens, s, at)
@@ -172,7 +198,35 @@ func genuine(r *rand.Rand, s *sitter) *clip {
 	turnYaw := thereAndBack(eitherSign(r, yaw), between2(r, 0.4, 1.2), between2(r, 0.5, 1.1), between2(r, 0, 0.5))
 	turnPitch := thereAndBack(eitherSign(r, pitch), between2(r, 0.4, 1.2), between2(r, 0.5, 1.1), between2(r, 0, 0.5))
 	c.walk(r, at, turnYaw, turnPitch, 0.6)
-	c.surfaces = []*surface{s.head(randomSkull(r), eyes, c.truth)}
+	head := s.head(randomSkull(r), eyes, c.truth)
+	if r.IntN(3) == 0 {
+		head.bend = talking(r, 1)
+	}
+	c.surfaces = []*surface{head}
+	return c
+}
+
+// talking opens and closes the mouth: the lower lip and the chin go down by up to 8 mm, times
+// the size of the picture.
+func talking(r *rand.Rand, scale float64) func(float64, *vertex) {
+	open := sway(r, 0.004*scale, 1, 4)
+	return func(t float64, v *vertex) {
+		x, y := v.x/scale, v.y/scale
+		if v.z < 0 { // a head's origin is below the eyes, a picture's between them
+			y += neckBelow
+		}
+		if y > 0.068 && math.Abs(x) < 0.05 {
+			v.y += math.Abs(open(t)) * math.Min(1, (y-0.068)/0.01)
+		}
+	}
+}
+
+// repeated is a camera that is frozen: it stops while somebody stands before it; or looped: it shows what it
+// has recorded again and again.
+func repeated(r *rand.Rand, s *sitter, kind string) *clip {
+	c := genuine(r, s)
+	c.kind, c.freeze = kind, kind == "frozen"
+	c.repeat, c.length = 5+r.IntN(15), 6*time.Second
 	return c
 }
 
@@ -198,6 +252,7 @@ func flatPhoto(r *rand.Rand, s *sitter, kind string) *clip {
 		eyes, size = between2(r, 90, 150), between2(r, 0.03, 0.06)
 	}
 	at := c.stand(eyes, size)
+	c.eyesWide = size
 	yaw, pitch := between2(r, 0, 8), between2(r, 0, 8)
 	if kind != "flat" {
 		yaw, pitch = between2(r, 10, 50), between2(r, 0, 40)
@@ -217,12 +272,89 @@ func flatPhoto(r *rand.Rand, s *sitter, kind string) *clip {
 		c.shake(r, size)
 	case "bent":
 		p.bend = bending(r, size)
+	case "talking": // a video on a tablet of somebody who talks and does not turn
+		p.bend = talking(r, size/eyeDistance)
 	case "cut-out":
 		rx, ry := between2(r, 1.15, 1.35), between2(r, 1.5, 1.9)
 		p.hole = func(x, y float64) bool { y -= 0.2; return x*x/(rx*rx)+y*y/(ry*ry) > 1 }
 	}
 	c.surfaces = []*surface{s.photo(p, eyes, c.truth)}
 	return c
+}
+
+// mask is a print of somebody's face that another one wears, with holes for the eyes, bent
+// round the head.
+func mask(r *rand.Rand, s, wearer *sitter) *clip {
+	c := genuine(r, wearer)
+	c.kind = "eye holes"
+	eyes := c.lens.focal * eyeDistance / c.truth(0).at.z
+	curve, before := between2(r, 0.05, 0.3)/eyeDistance, between2(r, 0.005, 0.03)
+	wide, high := between2(r, 0.2, 0.35), between2(r, 0.12, 0.22)
+	p := print{size: eyeDistance, left: -1.3, right: 1.3, top: -1.4, bottom: 1.9}
+	p.hole = func(x, y float64) bool {
+		x = math.Abs(x) - 0.5
+		return x*x/(wide*wide)+y*y/(high*high) < 1
+	}
+	worn := s.photo(p, eyes, c.truth)
+	for i := range worn.vertices { // in front of the wearer's nose
+		v := &worn.vertices[i]
+		across, depth := math.Sin(curve*v.x)/curve, (1-math.Cos(curve*v.x))/curve
+		v.vec3 = vec3{across, v.y - neckBelow, depth - neckBehind - before - 0.024}
+	}
+	worn.smooth()
+	c.surfaces = append(c.surfaces, worn)
+	return c
+}
+
+// replay is a tablet that shows a video of somebody who turns the head.
+func replay(r *rand.Rand, s *sitter) *clip {
+	video := genuine(r, s)
+	video.sensor.blur = 0
+	drawn := newCanvas(video.lens.window)
+	c := flatPhoto(r, s, "replay")
+	side := video.lens.window.Dx()
+	screen := c.surfaces[0]
+	screen.texture = texture{make([]byte, 3*side*side), side, side}
+	eyes := video.lens.focal * eyeDistance / video.truth(0).at.z
+	shown := c.lens.focal * c.eyesWide / c.truth(0).at.z
+	half := c.eyesWide * float64(side) / eyes / 2
+	screen.vertices, screen.triangles = plate(half, side)
+	c.lens.window = windowFor(c, int(min(1.1*float64(side)*shown/eyes, frameHeight)))
+	c.back = background(r, c.lens.window.Dx())
+	c.before = func(at float64) {
+		video.draw(drawn, at)
+		for i, p := range drawn.pixels {
+			screen.texture.pixels[i] = byte(min(max(p, 0), 255))
+		}
+	}
+	return c
+}
+
+// plate is a flat square.
+func plate(half float64, pixels int) (vs []vertex, ts [][3]int32) {
+	const cells = 20
+	for j := range cells + 1 {
+		for i := range cells + 1 {
+			x, y := 2*float64(i)/cells-1, 2*float64(j)/cells-1
+			vs = append(vs, vertex{vec3: vec3{half * x, half * y, 0}, normal: vec3{0, 0, -1},
+				u: float64(i) / cells * float64(pixels), v: float64(j) / cells * float64(pixels)})
+		}
+	}
+	for j := range int32(cells) {
+		for i := range int32(cells) {
+			a := j*(cells+1) + i
+			ts = append(ts, [3]int32{a, a + 1, a + cells + 2}, [3]int32{a, a + cells + 2, a + cells + 1})
+		}
+	}
+	return vs, ts
+}
+
+// windowFor is a square around where the body is at first.
+func windowFor(c *clip, side int) image.Rectangle {
+	x, y := c.lens.project(c.truth(0).at)
+	half := side / 2
+	cx, cy := min(max(int(x), half), frameWidth-half), min(max(int(y), half), frameHeight-half)
+	return image.Rect(cx-half, cy-half, cx+half, cy+half)
 }
 
 func (c *clip) shake(r *rand.Rand, size float64) {
@@ -243,7 +375,7 @@ func bending(r *rand.Rand, size float64) func(float64, *vertex) {
 	if r.IntN(2) == 0 {
 		angle = 0 // upright, as round a head
 	}
-	curve := between2(r, 0.1, 0.5) / size // one over the radius
+	curve := between2(r, 0.1, 0.6) / size // one over the radius
 	flex := sway(r, 0.25, 0.2, 1.5)
 	sin, cos := math.Sincos(angle)
 	return func(t float64, v *vertex) {

@@ -79,19 +79,19 @@ func textureOf(t testing.TB, img gocv.Mat) texture {
 }
 
 // at is bilinear; outside, the edge goes on.
-func (t *texture) at(u, v float64) (b, g, r float64) {
+func (t *texture) at(u, v float64) (blue, green, red float32) {
 	u, v = min(max(u, 0), float64(t.width)-1.001), min(max(v, 0), float64(t.height)-1.001)
 	x, y := int(u), int(v)
-	fx, fy := u-float64(x), v-float64(y)
+	fx, fy := float32(u-float64(x)), float32(v-float64(y))
 	i := (y*t.width + x) * 3
-	j := i + t.width*3
-	p := t.pixels[i : i+6]
-	q := t.pixels[j : j+6]
+	p := t.pixels[i : i+6 : i+6]
+	i += t.width * 3
+	q := t.pixels[i : i+6 : i+6]
 	w00, w10, w01, w11 := (1-fx)*(1-fy), fx*(1-fy), (1-fx)*fy, fx*fy
-	b = w00*float64(p[0]) + w10*float64(p[3]) + w01*float64(q[0]) + w11*float64(q[3])
-	g = w00*float64(p[1]) + w10*float64(p[4]) + w01*float64(q[1]) + w11*float64(q[4])
-	r = w00*float64(p[2]) + w10*float64(p[5]) + w01*float64(q[2]) + w11*float64(q[5])
-	return b, g, r
+	blue = w00*float32(p[0]) + w10*float32(p[3]) + w01*float32(q[0]) + w11*float32(q[3])
+	green = w00*float32(p[1]) + w10*float32(p[4]) + w01*float32(q[1]) + w11*float32(q[4])
+	red = w00*float32(p[2]) + w10*float32(p[5]) + w01*float32(q[2]) + w11*float32(q[5])
+	return blue, green, red
 }
 
 // lens is a virtual camera of 1280x720, of which only a window is drawn: what it shows is the
@@ -163,39 +163,67 @@ func (l *lens) see(v vertex, first, last stance, matt float64) projected {
 	return projected{x, y, 1 / p.z, v.u, v.v, shade}
 }
 
+// slope is a number that changes evenly along a row of pixels.
+type slope struct{ at, by float64 }
+
+// within returns the first and last k of those for which the number is not negative.
+func (s slope) within(first, last int) (int, int) {
+	const hair = 1e-9
+	switch {
+	case s.by > 0:
+		first = max(first, int(math.Ceil((-s.at-hair)/s.by)))
+	case s.by < 0:
+		last = min(last, int(math.Floor((s.at+hair)/-s.by)))
+	case s.at < -hair:
+		last = first - 1
+	}
+	return first, last
+}
+
 // fill draws one triangle, nearest in front.
 func (c *canvas) fill(tex *texture, a, b, d *projected) {
-	if a.near <= 0 || b.near <= 0 || d.near <= 0 {
-		return
-	}
 	area := (b.x-a.x)*(d.y-a.y) - (b.y-a.y)*(d.x-a.x)
-	if math.Abs(area) < 1e-9 {
+	if a.near <= 0 || b.near <= 0 || d.near <= 0 || math.Abs(area) < 1e-9 {
 		return
 	}
 	left, right := int(math.Ceil(min(a.x, b.x, d.x))), int(math.Floor(max(a.x, b.x, d.x)))
 	top, bottom := int(math.Ceil(min(a.y, b.y, d.y))), int(math.Floor(max(a.y, b.y, d.y)))
 	left, right = max(left, c.window.Min.X), min(right, c.window.Max.X-1)
 	top, bottom = max(top, c.window.Min.Y), min(bottom, c.window.Max.Y-1)
-	for y := top; y <= bottom; y++ {
-		row := (y - c.window.Min.Y) * c.window.Dx()
-		for x := left; x <= right; x++ {
-			px, py := float64(x), float64(y)
-			wb := ((px-a.x)*(d.y-a.y) - (py-a.y)*(d.x-a.x)) / area
-			wd := ((b.x-a.x)*(py-a.y) - (b.y-a.y)*(px-a.x)) / area
-			wa := 1 - wb - wd
-			if wa < 0 || wb < 0 || wd < 0 {
-				continue
-			}
-			near := wa*a.near + wb*b.near + wd*d.near
-			i := row + x - c.window.Min.X
-			if float32(near) <= c.depth[i] {
-				continue
-			}
-			c.depth[i] = float32(near)
-			blue, green, red := tex.at(wa*a.u+wb*b.u+wd*d.u, wa*a.v+wb*b.v+wd*d.v)
-			shade := wa*a.shade + wb*b.shade + wd*d.shade
-			c.pixels[3*i], c.pixels[3*i+1], c.pixels[3*i+2] = float32(blue*shade), float32(green*shade), float32(red*shade)
+	x := float64(left)
+	for row := top; row <= bottom; row++ {
+		y := float64(row)
+		wb := slope{((x-a.x)*(d.y-a.y) - (y-a.y)*(d.x-a.x)) / area, (d.y - a.y) / area}
+		wd := slope{((b.x-a.x)*(y-a.y) - (b.y-a.y)*(x-a.x)) / area, -(b.y - a.y) / area}
+		wa := slope{1 - wb.at - wd.at, -wb.by - wd.by}
+		first, last := wa.within(0, right-left)
+		first, last = wb.within(first, last)
+		first, last = wd.within(first, last)
+		mix := func(p, q, r float64) slope {
+			s := slope{wa.at*p + wb.at*q + wd.at*r, wa.by*p + wb.by*q + wd.by*r}
+			s.at += float64(first) * s.by
+			return s
 		}
+		if first <= last {
+			from := (row-c.window.Min.Y)*c.window.Dx() + left - c.window.Min.X
+			c.span(tex, from+first, from+last, mix(a.near, b.near, d.near), mix(a.u, b.u, d.u), mix(a.v, b.v, d.v), mix(a.shade, b.shade, d.shade))
+		}
+	}
+}
+
+func (c *canvas) span(tex *texture, from, to int, near, u, v, shade slope) {
+	for i := from; i <= to; i++ {
+		if float32(near.at) > c.depth[i] {
+			c.depth[i] = float32(near.at)
+			blue, green, red := tex.at(u.at, v.at)
+			p := c.pixels[3*i : 3*i+3 : 3*i+3]
+			k := float32(shade.at)
+			p[0], p[1], p[2] = k*blue, k*green, k*red
+		}
+		near.at += near.by
+		u.at += u.by
+		v.at += v.by
+		shade.at += shade.by
 	}
 }
 
