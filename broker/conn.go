@@ -190,8 +190,9 @@ func readHeader(r io.ByteReader) (head []byte, length int, err error) {
 	return nil, 0, fmt.Errorf("%w: length of more than four bytes", errMalformed)
 }
 
-// checkSubscribe makes sure that each filter of a SUBSCRIBE is followed by its options byte
-// (MQTT 5.0, 3.8.3): mochi-mqtt v2.7.9 reads it without looking whether it is there.
+// checkSubscribe makes sure that each filter of a SUBSCRIBE is followed by its options byte, and
+// this one by version 5 sensible (MQTT 5.0, 3.8.3): mochi-mqtt v2.7.9 reads it without looking
+// whether it is there, and takes any.
 func checkSubscribe(body []byte, v5 bool) error {
 	if len(body) < 2 {
 		return fmt.Errorf("%w: SUBSCRIBE without packet id", errMalformed)
@@ -208,7 +209,11 @@ func checkSubscribe(body []byte, v5 bool) error {
 		if len(rest) < 2 || len(rest) < 2+int(binary.BigEndian.Uint16(rest))+1 {
 			return fmt.Errorf("%w: SUBSCRIBE ends within a filter", errMalformed)
 		}
-		rest = rest[2+int(binary.BigEndian.Uint16(rest))+1:]
+		rest = rest[2+int(binary.BigEndian.Uint16(rest)):]
+		if options := rest[0]; v5 && (options>>6 != 0 || options>>4&3 == 3) {
+			return fmt.Errorf("%w: options %#x of a subscription", errMalformed, options)
+		}
+		rest = rest[1:]
 	}
 	return nil
 }

@@ -72,8 +72,11 @@ func (h *hook) OnPacketEncode(cl *mqtt.Client, pk packets.Packet) packets.Packet
 	switch pk.FixedHeader.Type {
 	case packets.Connack:
 		c.settled()
-		if pk.ReasonCode == 0 {
+		switch {
+		case pk.ReasonCode == 0:
 			c.announce(&pk.Properties)
+		case pk.ReasonCode == packets.ErrUnspecifiedError.Code && cl.Properties.ProtocolVersion < 5:
+			pk.ReasonCode = packets.Err3ClientIdentifierNotValid.Code // which is all it can be
 		}
 	case packets.Suback:
 		pk.ReasonCodes = c.refusals(pk.ReasonCodes)

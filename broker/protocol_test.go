@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"net"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -47,7 +46,9 @@ func TestAVersion5ClientIsToldWhyItIsCut(t *testing.T) {
 		"packet too large": {func(p *peer) {
 			p.send(publication(topic, strings.Repeat("x", h.cfg.MaxPacket), 1, false))
 		}, packets.ErrPacketTooLarge},
-		"malformed SUBSCRIBE": {func(p *peer) { p.raw([]byte{0x82, 5, 0, 9, 0, 0, 0}) }, packets.ErrMalformedPacket},
+		"malformed SUBSCRIBE":  {func(p *peer) { p.raw([]byte{0x82, 5, 0, 9, 0, 0, 0}) }, packets.ErrMalformedPacket},
+		"retain handling 3":    {func(p *peer) { p.raw([]byte{0x82, 7, 0, 9, 0, 0, 1, 'x', 0x30}) }, packets.ErrMalformedPacket},
+		"reserved option bits": {func(p *peer) { p.raw([]byte{0x82, 7, 0, 9, 0, 0, 1, 'x', 0x40}) }, packets.ErrMalformedPacket},
 		"second CONNECT": {func(p *peer) {
 			p.send(packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Connect}, Connect: packets.ConnectParams{
 				ProtocolName: []byte("MQTT"), ClientIdentifier: "x", WillFlag: true, WillTopic: topic, WillPayload: []byte("x"),
@@ -300,60 +301,19 @@ func TestAliasesAreBounded(t *testing.T) {
 	}
 }
 
-func TestWillWithAllItsProperties(t *testing.T) {
-	const topic = "doorhub/in/sensor/status"
+func TestVersion311NeedsAnIDToKeepASession(t *testing.T) {
 	h := start(t)
-	hub := h.in(t, h.v5("hub"))
-	hub.subscribe("doorhub/in/#", 1)
-	for _, payload := range []string{"offline", ""} {
-		l := h.v5("sensor", func(pk *packets.Packet) {
-			pk.Mods.AllowResponseInfo = true // or the encoder leaves two of them out
-			pk.Connect.WillProperties = packets.Properties{
-				PayloadFormat: 1, PayloadFormatFlag: true, MessageExpiryInterval: 1000, ContentType: "text/plain",
-				ResponseTopic: "doorhub/out/sensor/event", CorrelationData: []byte("7"), User: []packets.UserProperty{{Key: "a", Val: "1"}, {Key: "a", Val: "2"}},
-			}
-		})
-		l.will = &Message{Topic: topic, Payload: []byte(payload), QoS: 1}
-		must(t, h.in(t, l).Close())
-		pk := hub.next(packets.Publish)
-		hub.send(answer(packets.Puback, pk.PacketID, 0))
-		if string(pk.Payload) != payload || pk.FixedHeader.Qos != 1 {
-			t.Errorf("will %q came as %q at QoS %d", payload, pk.Payload, pk.FixedHeader.Qos)
-		}
-		want := packets.Properties{
-			PayloadFormat: 1, PayloadFormatFlag: true, MessageExpiryInterval: pk.Properties.MessageExpiryInterval, ContentType: "text/plain",
-			ResponseTopic: "doorhub/out/sensor/event", CorrelationData: []byte("7"), User: []packets.UserProperty{{Key: "a", Val: "1"}, {Key: "a", Val: "2"}},
-		}
-		if diff := cmp.Diff(want, pk.Properties); diff != "" || want.MessageExpiryInterval == 0 {
-			t.Errorf("-want +got:\n%s", diff)
-		}
+	l := h.as("sensor")
+	l.id = ""
+	if _, ack := h.connect(t, l); ack.ReasonCode != 0 {
+		t.Errorf("without a session: code %#x", ack.ReasonCode)
 	}
-}
-
-// A will goes untold after a normal goodbye only (MQTT 5.0, 3.14.2.1).
-func TestGoodbyesAndWills(t *testing.T) {
-	const topic = "doorhub/in/sensor/status"
-	for _, c := range []struct {
-		goodbye []byte
-		version byte
-		told    int32
-	}{
-		{[]byte{0xe0, 0}, 4, 0}, {[]byte{0xe0, 0}, 5, 0}, {[]byte{0xe0, 1, 0}, 5, 0}, {[]byte{0xe0, 2, 0, 0}, 5, 0},
-		{[]byte{0xe0, 1, 4}, 5, 1}, {[]byte{0xe0, 2, 4, 0}, 5, 1}, {[]byte{0xe0, 1, 0x80}, 5, 1}, {[]byte{0xe0, 2, 0x80, 0}, 5, 1},
-	} {
-		h := start(t)
-		var told atomic.Int32
-		must(t, h.OnPublish(topic, func(string, Message) { told.Add(1) }))
-		l := h.as("sensor")
-		l.version, l.will = c.version, &Message{Topic: topic, Payload: []byte("offline")}
-		p := h.in(t, l)
-		p.raw(c.goodbye)
-		p.closed()
-		must(t, h.Close()) // waits until everybody has been seen off
-		if got := told.Load(); got != c.told {
-			t.Errorf("v%d, after % x: %d wills told, want %d", c.version, c.goodbye, got, c.told)
-		}
+	l.keep = true
+	p, ack := h.connect(t, l)
+	if ack.ReasonCode != packets.Err3ClientIdentifierNotValid.Code {
+		t.Errorf("code %#x", ack.ReasonCode)
 	}
+	p.closed()
 }
 
 // What is left of a message's life is told, not what it was given (MQTT 5.0, 3.3.2.3.3).

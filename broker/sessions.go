@@ -117,6 +117,9 @@ func (s *Server) drop(x *session) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.note(note{Kind: noteEnd})
+	if x.will != nil && x.will.Stop() {
+		x.will.Reset(0) // a will waits no longer than its session (MQTT 5.0, 3.1.3.2.2)
+	}
 	x.conn, x.cl, x.keep = nil, nil, false
 	x.makeRoom()
 }
