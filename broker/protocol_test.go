@@ -96,6 +96,10 @@ func TestMoreThanTheReceiveMaximum(t *testing.T) {
 	if got := p.told(); got != packets.ErrReceiveMaximum.Code {
 		t.Errorf("code %#x", got)
 	}
+	p.closed()
+	for range 3 { // a reset, which may overtake the reason, would show as an error
+		p.raw([]byte{0xc0, 0})
+	}
 }
 
 func TestReleasedMessagesCountNoMore(t *testing.T) {
