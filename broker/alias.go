@@ -15,6 +15,9 @@ type aliases struct {
 
 // newAliases makes room for as many as the client takes; none by version 3.1.1.
 func newAliases(most uint16) aliases {
+	if most == 0 {
+		return aliases{}
+	}
 	return aliases{most: min(int(most), maxAliases), known: map[string]uint16{}}
 }
 

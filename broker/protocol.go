@@ -19,9 +19,9 @@ const (
 	maxLinger        = 1 << 20                // bytes that a client may still send after we have hung up
 )
 
-// meet takes from the first CONNECT what the broker must not see: Receive Maximum, after which it would
-// lose count and stop delivering; topic aliases, which it sends bare after a drop; and that a
-// will has no payload, as it may (MQTT 5.0, 3.1.3.4), but which the broker refuses.
+// meet takes from the first CONNECT what the broker must not see: Receive Maximum, after which
+// it would lose count and stop delivering; topic aliases, which it sends bare after a drop; and
+// that a will has no payload, which may be (MQTT 5.0, 3.1.3.4), but which the broker refuses.
 func (c *conn) meet(pk *packets.Packet) {
 	if c.client != nil { // a second one, which the broker refuses
 		return
