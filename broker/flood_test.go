@@ -270,7 +270,7 @@ func TestRevokeDuringLogin(t *testing.T) {
 		h.life.Lock() // no session can begin
 		c, err := net.Dial("tcp", h.Addr())
 		must(t, err)
-		until(t, func() bool { return len(h.logins) == 1 })
+		until(t, func() bool { return h.lobby.count() == 1 })
 		p := &peer{Conn: c, t: t, version: 4}
 		pk := packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Connect}}
 		pk.Connect = packets.ConnectParams{
@@ -278,7 +278,7 @@ func TestRevokeDuringLogin(t *testing.T) {
 			UsernameFlag: true, Username: []byte("sensor"), PasswordFlag: true, Password: []byte(h.tokens["sensor"]),
 		}
 		p.send(pk)
-		until(t, func() bool { return len(h.logins) == 0 }) // the token has been found right
+		until(t, func() bool { return h.lobby.count() == 0 }) // the token has been found right
 		must(t, change(h))
 		h.life.Unlock()
 		p.closedRaw()

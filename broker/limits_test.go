@@ -64,29 +64,23 @@ func TestTooManyLogins(t *testing.T) {
 	for range 10 { // a finished login gives its place back
 		h.in(t, h.as("sensor"))
 	}
-	var idle []net.Conn
+	var idle []*peer
 	for range 3 {
 		c, err := net.Dial("tcp", h.Addr())
 		must(t, err)
 		defer c.Close()
-		idle = append(idle, c)
+		idle = append(idle, &peer{Conn: c, t: t})
 	}
-	c, err := net.Dial("tcp", h.Addr())
+	until(t, func() bool { return h.lobby.count() == 3 })
+	h.from(t, "127.0.0.1").closedRaw()
+	p := h.from(t, elsewhere) // where nobody else comes from
+	login := h.as("sensor").wire(t)
+	_, err := p.Write(login[:10])
 	must(t, err)
-	(&peer{Conn: c, t: t}).closedRaw()
-	for _, c := range idle {
-		must(t, c.Close())
-	}
-	for { // until their places are free
-		c, err := net.Dial("tcp", h.Addr())
-		must(t, err)
-		if _, err := c.Write([]byte("\x10\x00")); err != nil {
-			continue
-		}
-		if len(h.logins) < 3 {
-			break
-		}
-	}
+	idle[0].closedRaw()
+	_, err = p.Write(login[10:])
+	must(t, err)
+	until(t, func() bool { return h.lobby.count() == 2 })
 }
 
 // A subscriber that stops reading is cut after the write timeout and delays the publishers to

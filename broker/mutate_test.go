@@ -174,38 +174,10 @@ func (x *target) play(packets []sample) (looked int64, ended bool) {
 	}
 }
 
-// canary is a decent client that says something and must hear it, again and again until ctx
-// ends. It returns how often, and the longest wait.
-func (x *target) canary(ctx context.Context, tb testing.TB) (n int, worst time.Duration) {
-	heard := make(chan string, 1000)
-	if err := x.decent.Subscribe(ctx, "doorhub/instance/canary/#", 1, func(m Message) { heard <- string(m.Payload) }); err != nil {
-		tb.Errorf("the canary cannot subscribe: %v", err)
-		return 0, 0
-	}
-	for ctx.Err() == nil {
-		n++
-		said, began := "still there "+strconv.Itoa(n), time.Now()
-		limit, cancel := context.WithTimeout(context.Background(), patience)
-		err := x.mouth.Publish(limit, Message{Topic: "doorhub/instance/canary/song", Payload: []byte(said), QoS: 1})
-		for got := ""; err == nil && got != said; {
-			select {
-			case got = <-heard:
-			case <-limit.Done():
-				err = limit.Err()
-			}
-		}
-		cancel()
-		if err != nil {
-			tb.Errorf("the canary heard nothing for %s: %v", time.Since(began), err)
-			return n, patience
-		}
-		worst = max(worst, time.Since(began))
-		select {
-		case <-ctx.Done():
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-	return n, worst
+// goroutines tells where they all are.
+func goroutines() []byte {
+	stack := make([]byte, 1<<20)
+	return stack[:runtime.Stack(stack, true)]
 }
 
 // packetsToSend is how many mutated packets the broker is to look at.
@@ -237,7 +209,7 @@ func TestSoakMutatedPackets(t *testing.T) {
 	var looked, before, connections atomic.Int64
 	var senders, singing sync.WaitGroup
 	singing.Go(func() {
-		n, worst := x.canary(ctx, t)
+		n, worst := sing(ctx, t, x.mouth, x.decent)
 		t.Logf("the canary sang %d times and waited %s at most", n, worst.Round(time.Millisecond))
 	})
 	began := time.Now()

@@ -67,6 +67,9 @@ func TestMain(m *testing.M) {
 	case os.Getenv(benchEnv) != "":
 		benchBroker(os.Getenv(benchEnv))
 		return
+	case os.Getenv(vanishEnv) != "":
+		vanishingClient(os.Getenv(vanishEnv))
+		return
 	case os.Getenv(killEnv) != "":
 		killedBroker(os.Getenv(killEnv))
 		return

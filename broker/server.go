@@ -64,7 +64,7 @@ type Server struct {
 	blocks   []func(what string)
 	limits   map[string]*limiter // by user
 	serving  sync.WaitGroup      // connections being served
-	logins   chan struct{}       // one place for each connection not yet logged in
+	lobby    *lobby              // the connections not yet logged in
 	wrong    wrongs
 	past     bygone
 	lastSeen map[string]time.Time // by user, of connections that have ended
@@ -91,7 +91,7 @@ func Start(cfg Config, users *Users, log *slog.Logger, prepare ...func(*Server))
 	}
 	s := &Server{
 		cfg: cfg, users: users, log: log.With("component", "broker"),
-		conns: map[*conn]struct{}{}, sessions: map[string]*session{}, deep: map[string]*session{}, limits: map[string]*limiter{}, logins: make(chan struct{}, cfg.MaxLogins),
+		conns: map[*conn]struct{}{}, sessions: map[string]*session{}, deep: map[string]*session{}, limits: map[string]*limiter{}, lobby: newLobby(cfg.MaxLogins),
 		began: time.Now(), lastSeen: map[string]time.Time{}, clock: func() bool { return true },
 	}
 	s.mq = mqtt.New(options(cfg))
@@ -204,24 +204,27 @@ func (s *Server) accept(l net.Listener, id string) {
 	}()
 }
 
-// admitConn serves c in a goroutine, or closes it when too many are at the login.
+// admitConn serves c in a goroutine. When too many are at the login, one of them is closed.
 func (s *Server) admitConn(raw net.Conn, id string) {
-	if !s.throttle.welcome(address(raw.RemoteAddr())) {
+	from := address(raw.RemoteAddr())
+	if !s.throttle.welcome(from) {
 		s.totals.turnedAway.Add(1)
 		_ = raw.Close()
 		return
 	}
-	select {
-	case s.logins <- struct{}{}:
-	default:
-		s.totals.turnedAway.Add(1)
-		s.log.Warn("too many connections that have not logged in: one refused", keyRemote, raw.RemoteAddr().String())
-		_ = raw.Close()
-		return
-	}
-	c := newConn(raw, s.cfg, func() { <-s.logins })
+	var c *conn
+	c = newConn(raw, s.cfg, func() { s.lobby.leave(c, from) })
 	c.slow = s.slow
 	c.certified = id == overTLS && s.cfg.TLSClientCA != ""
+	if out, first := s.lobby.enter(c, from, time.Now()); out != nil {
+		s.totals.turnedAway.Add(1)
+		if first {
+			s.log.Warn("too many connections that have not logged in: some are closed", keyRemote, out.RemoteAddr().String())
+		}
+		if out.out.abort(errCrowded); out == c {
+			return
+		}
+	}
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()

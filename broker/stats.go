@@ -130,7 +130,7 @@ func (f *Flow) add(g Flow) {
 func (s *Server) Stats() Stats {
 	st := Stats{
 		Since: s.began.UTC(), Uptime: time.Since(s.began).Seconds(), Users: len(s.users.List()), Retained: s.mq.Topics.Retained.Len() - len(s.mq.Topics.Messages("$SYS/#")),
-		LoggingIn: len(s.logins), LogBytes: s.sessionLog.bytes(), Totals: s.totals.now(), Flooding: s.Flooding(),
+		LoggingIn: s.lobby.count(), LogBytes: s.sessionLog.bytes(), Totals: s.totals.now(), Flooding: s.Flooding(),
 	}
 	st.BlockedAddresses, st.BlockedUsers = s.Blocked()
 	s.mu.Lock()
