@@ -235,6 +235,6 @@ func TestSoakMutatedPackets(t *testing.T) {
 	took := time.Since(began)
 	stop()
 	singing.Wait()
-	t.Logf("the broker looked at %d mutated packets, %d of them before a login, on %d connections in %s: %.0f a second", looked.Load(), before.Load(),
-		connections.Load(), took.Round(time.Second), float64(looked.Load())/took.Seconds())
+	t.Logf("the broker looked at %d mutated packets, %d of them before a login, on %d connections with %d logins in %s: %.0f a second", looked.Load(), before.Load(),
+		connections.Load(), x.s.totals.logins.Load(), took.Round(time.Second), float64(looked.Load())/took.Seconds())
 }
