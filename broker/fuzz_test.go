@@ -157,17 +157,23 @@ func samples() [][]byte {
 		}
 	}
 	slices.SortFunc(all, bytes.Compare) // the same in each run
-	return append(append(all, panicPacket), ours()...)
+	return slices.Concat(all, [][]byte{panicPacket}, ours(4), ours(5))
 }
 
-// ours are packets of version 3.1.1 that the broker accepts from the hub.
-func ours() [][]byte {
-	var all [][]byte
-	for _, s := range []string{
+// ours are packets that the broker accepts from the hub.
+func ours(version byte) [][]byte {
+	texts := []string{
 		"\x82\x0e\x00\x07\x00\x09doorhub/#\x02", "\xa2\x0d\x00\x08\x00\x09doorhub/#", "\x30\x0e\x00\x0bdoorhub/x/yx",
 		"\x32\x10\x00\x0bdoorhub/x/y\x00\x05x", "\x34\x10\x00\x0bdoorhub/x/y\x00\x06x", "\x3c\x10\x00\x0bdoorhub/x/y\x00\x06x",
-		"\x40\x02\x00\x01", "\x50\x02\x00\x01", "\x62\x02\x00\x06", "\x70\x02\x00\x01", "\xc0\x00",
-	} {
+	}
+	if version == 5 { // as above, with properties; those of the last two are an expiry, and a content type
+		texts = []string{
+			"\x82\x0f\x00\x07\x00\x00\x09doorhub/#\x02", "\xa2\x0e\x00\x08\x00\x00\x09doorhub/#", "\x30\x0f\x00\x0bdoorhub/x/y\x00x",
+			"\x32\x11\x00\x0bdoorhub/x/y\x00\x05\x00x", "\x34\x16\x00\x0bdoorhub/x/y\x00\x06\x05\x02\x00\x00\x00\x09x", "\x3c\x15\x00\x0bdoorhub/x/y\x00\x06\x04\x03\x00\x01ax",
+		}
+	}
+	var all [][]byte
+	for _, s := range append(texts, "\x40\x02\x00\x01", "\x50\x02\x00\x01", "\x62\x02\x00\x06", "\x70\x02\x00\x01", "\xc0\x00") {
 		all = append(all, []byte(s))
 	}
 	return all

@@ -66,6 +66,8 @@ type script struct {
 	mu   sync.Mutex
 	next int // packet
 	at   int // byte in it
+	seen int // packets begun before the broker had had enough; -1: it has not yet
+	late bool
 }
 
 // sample is a packet to send.
@@ -77,6 +79,9 @@ type sample struct {
 func (s *script) Read(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.late {
+		return 0, os.ErrDeadlineExceeded
+	}
 	for s.next < len(s.packets) && s.at == len(s.packets[s.next].wire) {
 		s.next, s.at = s.next+1, 0
 	}
@@ -91,27 +96,53 @@ func (s *script) Read(p []byte) (int, error) {
 func (s *script) Write(p []byte) (int, error) { return len(p), nil }
 
 func (s *script) Close() error {
+	s.enough()
 	s.once.Do(func() { close(s.done) })
 	return nil
+}
+
+// SetReadDeadline tells by a time that is past that the broker looks at nothing more, though it
+// may hear the rest out.
+func (s *script) SetReadDeadline(t time.Time) error {
+	s.mu.Lock()
+	s.late = !t.IsZero() && t.Before(time.Now())
+	late := s.late
+	s.mu.Unlock()
+	if late {
+		s.enough()
+	}
+	return nil
+}
+
+func (s *script) enough() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.seen >= 0 {
+		return
+	}
+	if s.seen = s.next; s.at > 0 {
+		s.seen++
+	}
 }
 
 func (*script) LocalAddr() net.Addr              { return &net.UnixAddr{} }
 func (*script) RemoteAddr() net.Addr             { return &net.UnixAddr{} }
 func (*script) SetDeadline(time.Time) error      { return nil }
-func (*script) SetReadDeadline(time.Time) error  { return nil }
 func (*script) SetWriteDeadline(time.Time) error { return nil }
 
 // mutator makes mutated packets, the same ones from the same seed.
 type mutator struct {
 	*rand.Rand
-	all, own, logins [][]byte
+	all         [][]byte
+	own, logins map[byte][][]byte // by version
 }
 
 func newMutator(x *target, seed uint64) *mutator {
-	m := &mutator{Rand: rand.New(rand.NewPCG(seed, 0)), all: samples(), own: ours()}
-	for id := range 8 {
-		for version := range byte(2) {
-			m.logins = append(m.logins, x.connect(4+version, fmt.Sprintf("%d-%d", seed, id), id%2 == 0))
+	m := &mutator{Rand: rand.New(rand.NewPCG(seed, 0)), all: samples(), own: map[byte][][]byte{}, logins: map[byte][][]byte{}}
+	for _, version := range []byte{4, 5} {
+		m.own[version] = ours(version)
+		for id := range 8 {
+			m.logins[version] = append(m.logins[version], x.connect(version, fmt.Sprintf("%d-%d", seed, id), id%2 == 0))
 		}
 	}
 	return m
@@ -128,21 +159,22 @@ func (m *mutator) wrong(from [][]byte) sample {
 // stream is what one connection sends: mostly a right login, else a mutated one or none; then
 // packets of which most are mutated.
 func (m *mutator) stream() (packets []sample) {
+	version := byte(4 + m.IntN(2))
 	switch m.IntN(8) {
 	case 0:
-		packets = append(packets, m.wrong(m.logins))
+		packets = append(packets, m.wrong(m.logins[version]))
 	case 1: // none
 	default:
-		packets = append(packets, m.right(m.logins))
+		packets = append(packets, m.right(m.logins[version]))
 	}
 	for range 1 + m.IntN(30) {
-		switch m.IntN(4) {
+		switch m.IntN(8) {
 		case 0:
-			packets = append(packets, m.right(m.own))
-		case 1:
 			packets = append(packets, m.wrong(m.all))
+		case 1, 2:
+			packets = append(packets, m.right(m.own[version]))
 		default:
-			packets = append(packets, m.wrong(m.own))
+			packets = append(packets, m.wrong(m.own[version]))
 		}
 	}
 	return packets
@@ -152,8 +184,8 @@ func (m *mutator) stream() (packets []sample) {
 func (s *script) looked() (n int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for i, p := range s.packets {
-		if p.mutated && (i < s.next || i == s.next && s.at > 0) {
+	for _, p := range s.packets[:min(s.seen, len(s.packets))] {
+		if p.mutated {
 			n++
 		}
 	}
@@ -162,7 +194,7 @@ func (s *script) looked() (n int64) {
 
 // play has the broker serve one connection, to its end.
 func (x *target) play(packets []sample) (looked int64, ended bool) {
-	s := &script{packets: packets, done: make(chan struct{})}
+	s := &script{packets: packets, seen: -1, done: make(chan struct{})}
 	x.s.admitConn(s, "fuzz")
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
