@@ -100,6 +100,24 @@ func TestStuckSubscriber(t *testing.T) {
 	h.in(t, h.as("viewer"))
 }
 
+// A device that loses its power with full buffers is let in as soon as it returns, and finds its
+// session. No write to the old connection has come to an end by then.
+func TestDeviceThatReturnsIsLetInAtOnce(t *testing.T) {
+	h := start(t, func(c *Config) { c.WriteTimeout = time.Minute })
+	l := h.as("viewer")
+	l.keep = true
+	old := h.in(t, l)
+	old.subscribe("doorhub/door/#", 0)
+	hub := h.in(t, h.as("hub"))
+	for range 1000 {
+		hub.send(publication("doorhub/door/front/image", strings.Repeat("x", 100_000), 0, false))
+	}
+	hub.ping()
+	if _, ack := h.connect(t, l); ack.ReasonCode != 0 || !ack.SessionPresent {
+		t.Errorf("code %#x, session present %t", ack.ReasonCode, ack.SessionPresent)
+	}
+}
+
 // With a Receive Maximum mochi-mqtt stops delivering for good after a burst.
 func TestReceiveMaximumDoesNotStall(t *testing.T) {
 	h := start(t)
