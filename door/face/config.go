@@ -24,13 +24,17 @@ type Config struct {
 	Gone        time.Duration `yaml:"gone"`         // not seen for it, a face has left
 	Recognisers int           `yaml:"recognisers"`  // faces worked on at once, 1 to 8; each takes memory for the models
 	Faces       int           `yaml:"faces"`        // most faces looked at in one picture, 1 to 64
+	Smallest    int           `yaml:"smallest"`     // pixels; narrower faces before a camera need not be found
+	Full        time.Duration `yaml:"full"`         // from one look at all of a frame to the next, where nothing moves
+	Refresh     time.Duration `yaml:"refresh"`      // a face that stays is described anew so often
+	Decisions   int           `yaml:"decisions"`    // of each camera, the newest that are kept with their numbers, 0 to 10000
 }
 
 // Defaults returns the settings of an owner who has chosen none.
 func Defaults() Config {
 	return Config{MinFace: 80, MaxPictures: 10, Blur: 40,
-		Idle: 300 * time.Millisecond, Every: 150 * time.Millisecond, Gone: 1500 * time.Millisecond,
-		Recognisers: 1, Faces: 32}
+		Idle: 150 * time.Millisecond, Every: 150 * time.Millisecond, Gone: 1500 * time.Millisecond,
+		Recognisers: 1, Faces: 32, Smallest: 80, Full: 3 * time.Second, Refresh: 2 * time.Second, Decisions: 200}
 }
 
 // Validate reports all that is wrong, each with what would be right. Whether the models are
@@ -52,7 +56,15 @@ func (c Config) Validate() error {
 	if c.Faces < 1 || c.Faces > 64 {
 		errs = append(errs, fmt.Errorf("faces: %d: use 1 to 64", c.Faces))
 	}
+	if c.Smallest < 40 || c.Smallest > 1000 {
+		errs = append(errs, fmt.Errorf("smallest: %d: use 40 to 1000 pixels", c.Smallest))
+	}
+	if c.Decisions < 0 || c.Decisions > 10_000 {
+		errs = append(errs, fmt.Errorf("decisions: %d: use 0 (none) to 10000", c.Decisions))
+	}
 	errs = append(errs,
+		between("full", c.Full, 500*time.Millisecond, time.Minute),
+		between("refresh", c.Refresh, 500*time.Millisecond, time.Minute),
 		between("idle", c.Idle, 50*time.Millisecond, 5*time.Second),
 		between("every", c.Every, 50*time.Millisecond, 5*time.Second),
 		between("gone", c.Gone, 500*time.Millisecond, time.Minute))

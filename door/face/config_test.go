@@ -30,6 +30,10 @@ func TestValidateSaysWhatWouldBeRight(t *testing.T) {
 		"every":        {func(c *Config) { c.Every = time.Hour }, "every: 1h0m0s: use 50ms"},
 		"recognisers":  {func(c *Config) { c.Recognisers = 0 }, "recognisers: 0: use 1 to 8"},
 		"faces":        {func(c *Config) { c.Faces = 65 }, "faces: 65: use 1 to 64"},
+		"smallest":     {func(c *Config) { c.Smallest = 39 }, "smallest: 39: use 40 to 1000"},
+		"full":         {func(c *Config) { c.Full = 0 }, "full: 0s: use 500ms"},
+		"refresh":      {func(c *Config) { c.Refresh = time.Hour }, "refresh: 1h0m0s: use 500ms"},
+		"decisions":    {func(c *Config) { c.Decisions = -1 }, "decisions: -1: use 0 (none)"},
 		"gone":         {func(c *Config) { c.Gone = 0 }, "gone: 0s: use 500ms"},
 	}
 	for name, tt := range tests {

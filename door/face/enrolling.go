@@ -64,9 +64,12 @@ func (r *Recogniser) portray(data []byte) (portrait, error) {
 	if err != nil {
 		return portrait{}, err
 	}
+	grey := gocv.NewMat()
+	defer grey.Close()
+	gocv.CvtColor(img, &grey, gocv.ColorBGRToGray)
 	var p portrait
 	for _, f := range faces {
-		p.faces = append(p.faces, portrayed{f.Box.Dx(), sharpness(img, f.Box), f.Descriptor})
+		p.faces = append(p.faces, portrayed{f.Box.Dx(), appearanceOf(grey, f.Box).sharpness, f.Descriptor})
 	}
 	return p, nil
 }
@@ -90,25 +93,38 @@ func (r *Recogniser) search(img gocv.Mat) ([]Face, error) {
 // the same face is as sharp in a large picture as in a small one.
 const sharpSide = 100
 
-// sharpness is the variance of the Laplacian of the grey face (Pech-Pacheco et al., "Diatom
-// autofocusing in brightfield microscopy", 2000): small when there are no edges.
-func sharpness(img gocv.Mat, box image.Rectangle) float64 {
-	box = box.Intersect(image.Rect(0, 0, img.Cols(), img.Rows()))
+// appearance is what can be measured of a face without knowing what it shows.
+type appearance struct {
+	// sharpness is the variance of the Laplacian (Pech-Pacheco et al., "Diatom autofocusing in
+	// brightfield microscopy", 2000): small when there are no edges.
+	sharpness       float64
+	mean, deviation float64 // grey levels
+}
+
+// appearanceOf looks at the face in a box of a grey picture.
+func appearanceOf(grey gocv.Mat, box image.Rectangle) appearance {
+	box = box.Intersect(bounds(grey))
 	if box.Empty() {
-		return 0
+		return appearance{}
 	}
-	part := img.Region(box)
+	part := grey.Region(box)
 	defer part.Close()
-	grey, edges := gocv.NewMat(), gocv.NewMat()
-	defer grey.Close()
+	face, edges := gocv.NewMat(), gocv.NewMat()
+	defer face.Close()
 	defer edges.Close()
-	gocv.CvtColor(part, &grey, gocv.ColorBGRToGray)
-	gocv.Resize(grey, &grey, image.Pt(sharpSide, sharpSide), 0, 0, interpolation(float64(sharpSide)/float64(box.Dx())))
-	gocv.Laplacian(grey, &edges, gocv.MatTypeCV64F, 1, 1, 0, gocv.BorderDefault)
-	mean, deviation := gocv.NewMat(), gocv.NewMat()
-	defer mean.Close()
-	defer deviation.Close()
-	gocv.MeanStdDev(edges, &mean, &deviation)
-	d := deviation.GetDoubleAt(0, 0)
-	return d * d
+	gocv.Resize(part, &face, image.Pt(sharpSide, sharpSide), 0, 0, interpolation(float64(sharpSide)/float64(box.Dx())))
+	gocv.Laplacian(face, &edges, gocv.MatTypeCV16S, 1, 1, 0, gocv.BorderDefault)
+	var t appearance
+	t.mean, t.deviation = spreadOf(face)
+	_, d := spreadOf(edges)
+	t.sharpness = d * d
+	return t
+}
+
+func spreadOf(m gocv.Mat) (mean, deviation float64) {
+	a, b := gocv.NewMat(), gocv.NewMat()
+	defer a.Close()
+	defer b.Close()
+	gocv.MeanStdDev(m, &a, &b)
+	return a.GetDoubleAt(0, 0), b.GetDoubleAt(0, 0)
 }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
+
+	"github.com/doorhub/doorhub/door"
 )
 
 // Numbers gives every track of a hub a number of its own: all watchers of a hub share one.
@@ -15,10 +17,12 @@ type Numbers struct{ last atomic.Int64 }
 
 func (n *Numbers) take() int { return int(n.last.Add(1)) }
 
-// sighting is one face in one frame.
+// sighting is one face in one frame. Weight is how good the look at it was, above 0 to 1; 0
+// where it was seen without being described.
 type sighting struct {
 	box        image.Rectangle
 	descriptor Descriptor
+	weight     float64
 }
 
 // tracker follows faces from look to look. A number stands for one face: when another face
@@ -26,13 +30,22 @@ type sighting struct {
 type tracker struct {
 	numbers *Numbers
 	gone    time.Duration
-	tracks  []track
+	tracks  []*track
 }
 
+// track is one face that is followed.
 type track struct {
-	number int
-	seen   time.Time
-	sighting
+	number   int
+	began    time.Time
+	seen     time.Time
+	box      image.Rectangle // where it was seen last
+	template template
+	patch    patch // what it looked like there
+
+	tried  time.Time // a look was described, or the describer saw no face
+	told   bool      // to the house
+	near   []door.Match
+	nearOf nearKey // what near was looked up for
 }
 
 // How far a face moves and changes from one look to the next.
@@ -42,39 +55,47 @@ const (
 	sizeEnough    = 2.0 // ratio of the widths
 )
 
-// look takes in the faces of one frame and returns their numbers in the same order, and the
-// numbers of tracks whose place another face has taken: they are gone.
-func (t *tracker) look(now time.Time, faces []sighting) (numbers, replaced []int) {
-	numbers = make([]int, len(faces))
-	taken := map[int]bool{} // by index of the track
+// look takes in the faces of one frame and returns the tracks they belong to in the same
+// order, and the tracks whose place another face has taken: they are gone.
+func (t *tracker) look(now time.Time, faces []sighting) (followed, replaced []*track) {
+	followed = make([]*track, len(faces))
+	taken := map[*track]bool{}
 	for _, p := range t.pairs(faces) {
-		if numbers[p.face] == 0 && !taken[p.track] {
-			numbers[p.face], taken[p.track] = t.tracks[p.track].number, true
-			t.tracks[p.track].sighting, t.tracks[p.track].seen = faces[p.face], now
+		if followed[p.face] == nil && !taken[p.track] {
+			followed[p.face], taken[p.track] = p.track, true
 		}
 	}
 	replaced = t.dropReplaced(faces, taken)
 	for i, f := range faces {
-		if numbers[i] == 0 {
-			numbers[i] = t.numbers.take()
-			t.tracks = append(t.tracks, track{numbers[i], now, f})
+		if followed[i] == nil {
+			followed[i] = &track{number: t.numbers.take(), began: now}
+			t.tracks = append(t.tracks, followed[i])
 		}
+		followed[i].take(now, f)
 	}
-	return numbers, replaced
+	return followed, replaced
+}
+
+func (t *track) take(now time.Time, f sighting) {
+	t.seen, t.box = now, f.box
+	if f.weight > 0 {
+		t.template.add(glance{now, f.descriptor, f.weight})
+	}
 }
 
 type pair struct {
-	track, face int
-	cost        float64
+	track *track
+	face  int
+	cost  float64
 }
 
 // pairs lists which face may be which track, the best first.
 func (t *tracker) pairs(faces []sighting) []pair {
 	var ps []pair
-	for i := range t.tracks {
+	for _, tr := range t.tracks {
 		for j, f := range faces {
-			if cost, ok := continues(t.tracks[i].sighting, f); ok {
-				ps = append(ps, pair{i, j, cost})
+			if cost, ok := tr.continues(f); ok {
+				ps = append(ps, pair{tr, j, cost})
 			}
 		}
 	}
@@ -82,52 +103,58 @@ func (t *tracker) pairs(faces []sighting) []pair {
 	return ps
 }
 
-// continues reports whether b may be the face of a one look later, and how badly it fits.
-func continues(a, b sighting) (cost float64, ok bool) {
-	distance := Distance(a.descriptor, b.descriptor)
+// continues reports whether f may be the face of the track one look later, and how badly it
+// fits.
+func (t *track) continues(f sighting) (cost float64, ok bool) {
+	var distance float64
+	if f.weight > 0 && len(t.template.glances) > 0 {
+		distance = Distance(t.template.mean(), f.descriptor)
+	}
 	if !(distance <= Limit) { // also refuses NaN
 		return 0, false
 	}
-	wide, narrow := max(a.box.Dx(), b.box.Dx()), min(a.box.Dx(), b.box.Dx())
+	apart, ok := moved(t.box, f.box)
+	return apart + distance, ok
+}
+
+// moved returns how far a face has moved between two looks, in widths of the larger box;
+// false when it is too far for one face, or the sizes differ too much.
+func moved(a, b image.Rectangle) (apart float64, ok bool) {
+	wide, narrow := max(a.Dx(), b.Dx()), min(a.Dx(), b.Dx())
 	if narrow <= 0 || float64(wide) > sizeEnough*float64(narrow) {
 		return 0, false
 	}
-	apart := centresApart(a.box, b.box) / float64(wide)
-	if apart > nearEnough && overlap(a.box, b.box) < overlapEnough {
-		return 0, false
-	}
-	return apart + distance, true
+	apart = centresApart(a, b) / float64(wide)
+	return apart, apart <= nearEnough || overlap(a, b) >= overlapEnough
 }
 
 // dropReplaced ends the tracks that have no face in this frame while another one stands
 // where they were.
-func (t *tracker) dropReplaced(faces []sighting, taken map[int]bool) (numbers []int) {
-	kept := t.tracks[:0]
-	for i, tr := range t.tracks {
+func (t *tracker) dropReplaced(faces []sighting, taken map[*track]bool) []*track {
+	return t.drop(func(tr *track) bool {
 		covered := slices.ContainsFunc(faces, func(f sighting) bool { return overlap(tr.box, f.box) >= overlapEnough })
-		if covered && !taken[i] {
-			numbers = append(numbers, tr.number)
-			continue
-		}
-		kept = append(kept, tr)
-	}
-	t.tracks = kept
-	return numbers
+		return covered && !taken[tr]
+	})
 }
 
-// expire ends the tracks not seen for the time after which a face has left, and returns
-// their numbers.
-func (t *tracker) expire(now time.Time) (numbers []int) {
+// expire ends the tracks not seen for the time after which a face has left.
+func (t *tracker) expire(now time.Time) []*track {
+	return t.drop(func(tr *track) bool { return now.Sub(tr.seen) >= t.gone })
+}
+
+// drop ends the tracks for which over is true, and returns them.
+func (t *tracker) drop(over func(*track) bool) (dropped []*track) {
 	kept := t.tracks[:0]
 	for _, tr := range t.tracks {
-		if now.Sub(tr.seen) >= t.gone {
-			numbers = append(numbers, tr.number)
+		if over(tr) {
+			dropped = append(dropped, tr)
 			continue
 		}
 		kept = append(kept, tr)
 	}
+	clear(t.tracks[len(kept):])
 	t.tracks = kept
-	return numbers
+	return dropped
 }
 
 // overlap is intersection over union, 0 to 1.

@@ -13,11 +13,18 @@ import (
 // face100 is a face 100 pixels wide with its upper left corner at x, 100, whose descriptor
 // is who.
 func face100(x int, who float32) sighting {
-	return sighting{image.Rect(x, 100, x+100, 200), at(who)}
+	return sighting{image.Rect(x, 100, x+100, 200), at(who), 1}
 }
 
 func sized(x, width int, who float32) sighting {
-	return sighting{image.Rect(x, 100, x+width, 100+width), at(who)}
+	return sighting{image.Rect(x, 100, x+width, 100+width), at(who), 1}
+}
+
+func numbersOf(tracks []*track) (numbers []int) {
+	for _, t := range tracks {
+		numbers = append(numbers, t.number)
+	}
+	return numbers
 }
 
 func TestTracker(t *testing.T) {
@@ -72,8 +79,8 @@ func TestTracker(t *testing.T) {
 			{200, []sighting{face100(5, 0), face100(95, 0)}, []int{1, 2}, nil},
 		},
 		"an empty box is nobody's": {
-			{0, []sighting{{image.Rectangle{}, at(0)}}, []int{1}, nil},
-			{200, []sighting{{image.Rectangle{}, at(0)}}, []int{2}, nil},
+			{0, []sighting{{image.Rectangle{}, at(0), 1}}, []int{1}, nil},
+			{200, []sighting{{image.Rectangle{}, at(0), 1}}, []int{2}, nil},
 		},
 	}
 	for name, steps := range tests {
@@ -82,12 +89,12 @@ func TestTracker(t *testing.T) {
 			start := time.Now()
 			for _, s := range steps {
 				now := start.Add(time.Duration(s.ms) * time.Millisecond)
-				numbers, gone := tr.look(now, s.faces)
+				followed, gone := tr.look(now, s.faces)
 				gone = append(gone, tr.expire(now)...)
-				if d := cmp.Diff(s.numbers, numbers, cmpopts.EquateEmpty()); d != "" {
+				if d := cmp.Diff(s.numbers, numbersOf(followed), cmpopts.EquateEmpty()); d != "" {
 					t.Errorf("%d ms: numbers %s", s.ms, d)
 				}
-				if d := cmp.Diff(s.gone, gone, cmpopts.EquateEmpty()); d != "" {
+				if d := cmp.Diff(s.gone, numbersOf(gone), cmpopts.EquateEmpty()); d != "" {
 					t.Errorf("%d ms: gone %s", s.ms, d)
 				}
 			}
@@ -99,8 +106,12 @@ func TestFollowerTellsTheHouse(t *testing.T) {
 	f := follower{place: Place{"front", door.Entry}, gallery: gallery(t, one("ann", 0)),
 		tracker: tracker{numbers: &Numbers{}, gone: 1500 * time.Millisecond}}
 	now := time.Now()
-	got := f.look(now, []sighting{face100(0, 0.25), face100(400, 2)})
-	got = append(got, f.look(now.Add(time.Second), []sighting{face100(400, 2)})...)
+	look := func(now time.Time, faces ...sighting) []door.Input {
+		_, inputs := f.look(now, faces, nil)
+		return inputs
+	}
+	got := look(now, face100(0, 0.25), face100(400, 2))
+	got = append(got, look(now.Add(time.Second), face100(400, 2))...)
 	got = append(got, f.expire(now.Add(1500*time.Millisecond))...)
 	got = append(got, f.leave()...)
 	seen := func(track int, distance float64) door.Input {
@@ -124,7 +135,7 @@ func TestWatchersNeverShareANumber(t *testing.T) {
 	for range 3 {
 		tr := tracker{numbers: &numbers, gone: time.Second}
 		got, _ := tr.look(now, []sighting{face100(0, 0), face100(400, 0)})
-		for _, n := range got {
+		for _, n := range numbersOf(got) {
 			if seen[n] {
 				t.Errorf("number %d twice", n)
 			}

@@ -22,22 +22,32 @@ type Frame interface {
 
 // Watcher follows the faces before one camera and tells the house of them.
 type Watcher struct {
-	cfg    Config
-	rec    *Recogniser
-	send   func(door.Input)
-	follow follower // Watch alone uses it
-	failed bool
-	looks  atomic.Uint64
+	cfg  Config
+	rec  *Recogniser
+	send func(door.Input)
+
+	// Watch alone uses these.
+	follow  follower
+	search  search
+	judge   Judge
+	live    map[int]door.Liveness // by track, as last judged
+	failed  bool
+	crowded bool
+
+	decided decisions
+	looks   atomic.Uint64
 
 	mu   sync.Mutex
-	last []byte
+	last Frame  // the newest with a face in it
+	jpeg []byte // made of it when it was asked for
 }
 
 // NewWatcher makes a watcher for the camera at place. All watchers of a hub share numbers.
-// send gets a door.Face for each face in each look, and a door.Gone when one has left; it is
-// called from the goroutine of Watch, in order.
+// send gets a door.Face for each face in each look, once the looks at it are good enough to
+// tell who it is, and a door.Gone when it has left; it is called from the goroutine of Watch,
+// in order.
 func NewWatcher(cfg Config, place Place, rec *Recogniser, g *Gallery, numbers *Numbers, send func(door.Input)) *Watcher {
-	return &Watcher{cfg: cfg, rec: rec, send: send,
+	return &Watcher{cfg: cfg, rec: rec, send: send, search: search{cfg: cfg, rec: rec}, decided: decisions{most: cfg.Decisions},
 		follow: follower{place: place, gallery: g, tracker: tracker{numbers: numbers, gone: cfg.Gone}}}
 }
 
@@ -46,15 +56,16 @@ const expiryBeat = 50 * time.Millisecond
 
 // Watch looks at frames until ctx ends or the channel is closed, and then tells that all are
 // gone. It takes a frame when the next look is due and leaves the others to the camera, which
-// keeps the newest. When frames stop to come, faces are gone all the same.
+// keeps the newest; a judge gets those between, too. When frames stop to come, faces are gone
+// all the same.
 func Watch[F Frame](ctx context.Context, w *Watcher, frames <-chan F) {
-	defer func() { w.tell(w.follow.leave()) }()
+	defer w.leave()
 	tick := time.NewTicker(expiryBeat)
 	defer tick.Stop()
-	var due time.Time
+	var due, frameDue time.Time
 	for {
 		in := frames
-		if time.Now().Before(due) {
+		if now := time.Now(); now.Before(due) && (!w.judging() || now.Before(frameDue)) {
 			in = nil
 		}
 		select {
@@ -64,36 +75,106 @@ func Watch[F Frame](ctx context.Context, w *Watcher, frames <-chan F) {
 			if !ok {
 				return
 			}
-			due = w.look(f)
+			frameDue = time.Now().Add(judgePace)
+			if time.Now().Before(due) {
+				w.between(f)
+				f.Close()
+			} else {
+				due = w.look(f)
+			}
 		case <-tick.C:
 			w.tell(w.follow.expire(time.Now()))
 		}
 	}
 }
 
-// look returns when the next look is due.
+func (w *Watcher) judging() bool { return w.judge != nil && w.follow.watching() }
+
+func (w *Watcher) leave() {
+	w.tell(w.follow.leave())
+	w.Snapshot() // what is left is a JPEG
+}
+
+// look takes one frame, to close it, and returns when the next look is due.
 func (w *Watcher) look(f Frame) time.Time {
 	began := time.Now()
-	defer f.Close()
 	w.looks.Add(1)
-	faces, err := w.rec.Find(f.Image())
-	w.log(err)
-	if len(faces) > 0 {
-		w.keep(f.Image())
+	l := &look{w: w, now: f.Taken(), img: f.Image(), grey: gocv.NewMat()}
+	defer l.grey.Close()
+	err := l.run()
+	w.log(err, l.over)
+	switch {
+	case err != nil:
+		w.tell(w.follow.expire(l.now))
+		f.Close()
+	case len(l.faces) == 0:
+		w.conclude(l)
+		f.Close()
+	default:
+		w.conclude(l)
+		w.keep(f)
 	}
-	sightings := make([]sighting, len(faces))
-	for i, f := range faces {
-		sightings[i] = sighting{f.Box, f.Descriptor}
-	}
-	w.tell(w.follow.look(f.Taken(), sightings))
 	if w.follow.watching() {
 		return began.Add(w.cfg.Every)
 	}
 	return began.Add(w.cfg.Idle)
 }
 
-// log writes when looking begins to fail, and when it works again, not each frame between.
-func (w *Watcher) log(err error) {
+// conclude has the faces of a look followed, judged and told.
+func (w *Watcher) conclude(l *look) {
+	began := time.Now()
+	faces, seen := l.sightings()
+	followed, inputs := w.follow.look(l.now, seen, func(tracks []*track) map[int]door.Liveness {
+		var scene []Followed
+		for i, t := range tracks {
+			scene = append(scene, Followed{t.number, t.box, faces[i].landmarks})
+		}
+		w.live = w.judged(l.grey, l.now, scene)
+		return w.live
+	})
+	for i, t := range followed {
+		t.patch = faces[i].patch
+		if faces[i].tried {
+			t.tried = l.now
+		}
+	}
+	l.took.Match = time.Since(began)
+	w.decided.add(l.decisions(faces, followed)...)
+	w.tell(inputs)
+}
+
+// decisions are those of the faces that were described, or should have been.
+func (l *look) decisions(faces []*candidate, followed []*track) []Decision {
+	place := l.w.follow.place
+	var all []Decision
+	for _, c := range l.faces {
+		if c.why == Known {
+			continue
+		}
+		d := Decision{Taken: l.now, Place: place, Box: c.box, Score: c.score, Quality: c.quality, Why: c.why,
+			Faces: len(l.faces), Over: l.over, Took: l.took, Liveness: door.Unjudged}
+		for i := range faces {
+			if faces[i] != c {
+				continue
+			}
+			t := followed[i]
+			d.Track, d.Looks, d.Settled, d.Near = t.number, len(t.template.glances), t.template.settled(), t.near
+			if live, ok := l.w.live[t.number]; ok {
+				d.Liveness = live
+			}
+		}
+		all = append(all, d)
+	}
+	return all
+}
+
+// Decisions returns up to n of the newest decisions, the newest last. It may be called from
+// any goroutine.
+func (w *Watcher) Decisions(n int) []Decision { return w.decided.newest(n) }
+
+// log writes when looking begins to fail, and when it works again, not each frame between;
+// and when more faces are in view than are looked at.
+func (w *Watcher) log(err error, over int) {
 	log := slog.With("component", "face", "door", w.follow.place.Door)
 	switch {
 	case err != nil && !w.failed:
@@ -102,6 +183,10 @@ func (w *Watcher) log(err error) {
 		log.Info("frames can be looked at again")
 	}
 	w.failed = err != nil
+	if over > 0 && !w.crowded {
+		log.Warn("more faces than are looked at: the smallest are left out", "looked_at", w.cfg.Faces, "left_out", over)
+	}
+	w.crowded = over > 0
 }
 
 func (w *Watcher) tell(inputs []door.Input) {
@@ -110,15 +195,13 @@ func (w *Watcher) tell(inputs []door.Input) {
 	}
 }
 
-func (w *Watcher) keep(img gocv.Mat) {
-	buf, err := gocv.IMEncodeWithParams(gocv.JPEGFileExt, img, []int{gocv.IMWriteJpegQuality, jpegQuality})
-	if err != nil {
-		return
-	}
-	defer buf.Close()
+func (w *Watcher) keep(f Frame) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.last = append([]byte(nil), buf.GetBytes()...)
+	if w.last != nil {
+		w.last.Close()
+	}
+	w.last, w.jpeg = f, nil
 }
 
 // Looks returns in how many frames faces were looked for.
@@ -129,5 +212,15 @@ func (w *Watcher) Looks() uint64 { return w.looks.Load() }
 func (w *Watcher) Snapshot() []byte {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.last
+	if w.last == nil {
+		return w.jpeg
+	}
+	defer func() { w.last.Close(); w.last = nil }()
+	buf, err := gocv.IMEncodeWithParams(gocv.JPEGFileExt, w.last.Image(), []int{gocv.IMWriteJpegQuality, jpegQuality})
+	if err != nil {
+		return nil
+	}
+	defer buf.Close()
+	w.jpeg = append([]byte(nil), buf.GetBytes()...)
+	return w.jpeg
 }

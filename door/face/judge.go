@@ -1,0 +1,61 @@
+//go:build vision
+
+package face
+
+import (
+	"image"
+	"time"
+
+	"github.com/doorhub/doorhub/door"
+	"gocv.io/x/gocv"
+)
+
+// Judge tells of the faces before one camera whether they are heads. Watch calls it, from one
+// goroutine.
+type Judge interface {
+	// Judge takes in one frame and returns what is known by now of each track by its number;
+	// a track that is missing is unjudged.
+	Judge(Scene) map[int]door.Liveness
+	// Forget tells that a track is gone.
+	Forget(track int)
+}
+
+// Scene is one frame with the faces that are followed in it. With a judge there is one for
+// each frame that the camera delivers while somebody is in view, up to judgePace.
+type Scene struct {
+	Grey  gocv.Mat // the whole frame, 8 bits; it lives until Judge returns
+	Taken time.Time
+	Faces []Followed
+}
+
+// Followed is one track in a frame.
+type Followed struct {
+	Track     int
+	Box       image.Rectangle // where it is, or was when the detector last looked
+	Landmarks []image.Point   // dlib's five; none in frames in which the detector did not look
+}
+
+// judgePace is the least time from frame to frame for a judge.
+const judgePace = time.Second / 15
+
+// JudgeBy has liveness judged; it must be called before Watch.
+func (w *Watcher) JudgeBy(j Judge) { w.judge, w.follow.forget = j, j.Forget }
+
+func (w *Watcher) judged(grey gocv.Mat, taken time.Time, faces []Followed) map[int]door.Liveness {
+	if w.judge == nil || len(faces) == 0 {
+		return nil
+	}
+	return w.judge.Judge(Scene{grey, taken, faces})
+}
+
+// between shows the judge a frame in which nobody looks for faces.
+func (w *Watcher) between(f Frame) {
+	grey := gocv.NewMat()
+	defer grey.Close()
+	gocv.CvtColor(f.Image(), &grey, gocv.ColorBGRToGray)
+	var faces []Followed
+	for _, t := range w.follow.tracker.tracks {
+		faces = append(faces, Followed{Track: t.number, Box: t.box})
+	}
+	w.live = w.judged(grey, f.Taken(), faces)
+}

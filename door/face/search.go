@@ -1,0 +1,178 @@
+//go:build vision
+
+package face
+
+import (
+	"cmp"
+	"image"
+	"slices"
+	"time"
+
+	"gocv.io/x/gocv"
+)
+
+// search finds the faces in the frames of one camera, looking only where it is worth it:
+// around the faces that are followed, where something moved, and now and then everywhere. It
+// is not safe for concurrent use.
+type search struct {
+	cfg  Config
+	rec  *Recogniser
+	gate gate
+	next sweep     // the least faces are looked for in a look of their own
+	full time.Time // when all was looked at last
+	rest bool      // ... but for the least faces
+	wide time.Time // when it was last looked where something moved
+
+	refused []refusedSpot
+}
+
+// sweep is one of the two looks that together find all faces of at least cfg.Smallest. Each
+// takes half the time that one look for all of them would.
+type sweep int
+
+const (
+	sweepLarge sweep = iota // a third larger than the least, and more
+	sweepLeast
+)
+
+func (s sweep) scale(smallest int) (scale float64, sizes reach) {
+	least := leastWindow / float64(smallest)
+	if s == sweepLeast {
+		return least, leastSize
+	}
+	return 0.75 * least, anySize
+}
+
+const (
+	wideEvery   = 300 * time.Millisecond // while somebody is followed
+	aroundTrack = 0.6                    // widths of the box on each side, in which a face is looked for again
+	trackWidth  = 84                     // pixels: the width a followed face is scaled to
+	sameFace    = 0.35                   // overlap of two finds of one face
+	refusedFor  = 2 * time.Second        // what the describer saw no face in is left alone
+)
+
+// gate looks at the small picture of a frame and returns where something moved, in pixels of
+// the frame.
+func (s *search) moved(grey gocv.Mat) ([]image.Rectangle, error) {
+	scale := min(1, gateWidth/float64(grey.Cols()))
+	size := image.Pt(gateWidth, max(1, int(float64(grey.Rows())*scale)))
+	small := gocv.NewMat()
+	defer small.Close()
+	gocv.Resize(grey, &small, size, 0, 0, gocv.InterpolationArea)
+	pixels, err := small.DataPtrUint8()
+	if err != nil {
+		return nil, err
+	}
+	regions := s.gate.look(pixels, size)
+	for i := range regions {
+		regions[i] = scaled(regions[i], 1/scale)
+	}
+	return regions, nil
+}
+
+// faces returns the faces in a frame, the largest first, where moved says that something did
+// and at the tracks.
+func (s *search) faces(now time.Time, grey gocv.Mat, moved []image.Rectangle, tracks []*track) ([]spot, error) {
+	var found []spot
+	for _, t := range tracks {
+		near, err := s.around(grey, t.box)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, near...)
+	}
+	regions := s.regions(now, bounds(grey), moved, len(tracks) > 0)
+	for range sweepLeast + 1 {
+		more, err := s.sweep(grey, regions)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, more...)
+		if len(found) > 0 || s.next == sweepLarge { // the other sweep comes with the next frame
+			break
+		}
+	}
+	return s.distinct(now, found), nil
+}
+
+func (s *search) around(grey gocv.Mat, box image.Rectangle) ([]spot, error) {
+	region := box.Inset(-int(aroundTrack * float64(box.Dx())))
+	return s.rec.seek(grey, region, min(1.25, trackWidth/float64(box.Dx())), anySize)
+}
+
+// sweep looks for the faces of one sweep, and sets the next.
+func (s *search) sweep(grey gocv.Mat, regions []image.Rectangle) ([]spot, error) {
+	if len(regions) == 0 {
+		return nil, nil
+	}
+	scale, sizes := s.next.scale(s.cfg.Smallest)
+	s.next = sweepLarge + sweepLeast - s.next
+	var found []spot
+	for _, r := range regions {
+		more, err := s.rec.seek(grey, r, scale, sizes)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, more...)
+	}
+	return found, nil
+}
+
+// regions says where to look for faces that nobody follows yet.
+func (s *search) regions(now time.Time, whole image.Rectangle, moved []image.Rectangle, following bool) []image.Rectangle {
+	if !following {
+		s.next = sweepLarge
+	}
+	switch {
+	case s.rest && s.next == sweepLeast:
+		s.rest, s.wide = false, now
+		return []image.Rectangle{whole}
+	case now.Sub(s.full) >= s.cfg.Full && s.next == sweepLarge:
+		s.full, s.wide, s.rest = now, now, following
+		return []image.Rectangle{whole}
+	case len(moved) == 0, following && now.Sub(s.wide) < wideEvery:
+		return nil
+	}
+	s.wide = now
+	return s.grown(moved, whole)
+}
+
+// grown makes regions large enough for the smallest face that matters, and one of those that
+// then overlap.
+func (s *search) grown(regions []image.Rectangle, whole image.Rectangle) []image.Rectangle {
+	var all []image.Rectangle
+	for _, r := range regions {
+		all = append(all, r.Inset(-s.cfg.Smallest/2).Intersect(whole))
+	}
+	return joined(all)
+}
+
+// distinct leaves one of several finds of the same face, and none of what is known to be no
+// face.
+func (s *search) distinct(now time.Time, found []spot) []spot {
+	s.refused = slices.DeleteFunc(s.refused, func(r refusedSpot) bool { return now.Sub(r.at) >= refusedFor })
+	slices.SortStableFunc(found, func(a, b spot) int { return cmp.Compare(b.score, a.score) })
+	var kept []spot
+	for _, f := range found {
+		same := func(k spot) bool { return overlap(k.box, f.box) >= sameFace }
+		if !slices.ContainsFunc(kept, same) && !s.isRefused(f.box) {
+			kept = append(kept, f)
+		}
+	}
+	slices.SortStableFunc(kept, func(a, b spot) int { return cmp.Compare(area(b.box), area(a.box)) })
+	return kept
+}
+
+// refusedSpot is where the describer saw no face.
+type refusedSpot struct {
+	box image.Rectangle
+	at  time.Time
+}
+
+func (s *search) refuse(now time.Time, box image.Rectangle) {
+	s.refused = append(s.refused, refusedSpot{box, now})
+}
+
+func (s *search) isRefused(box image.Rectangle) bool {
+	return slices.ContainsFunc(s.refused, func(r refusedSpot) bool { return overlap(r.box, box) >= 0.6 })
+}
