@@ -29,6 +29,8 @@ type Face struct {
 	Quality    float64      // the enrolment's figure, for people
 	Source     string       // where it came from, as a file's name
 	Added      time.Time    // zero: now
+	Consent    time.Time    // when the person agreed to it; zero: nobody noted that
+	Picture    []byte       // JPEG or PNG to keep beside it; Faces does not read it back
 }
 
 // PersonFace is a face and whose it is.
@@ -39,7 +41,8 @@ type PersonFace struct {
 
 // AddFace keeps a face of the person, at most 50 each. The descriptor is sealed by
 // XChaCha20-Poly1305 with person and row as associated data, so that it opens nowhere
-// else. Errors to branch on: ErrFace, ErrTooManyFaces, ErrNoPerson.
+// else; a picture is kept in a file of its own, as it is. Errors to branch on: ErrFace,
+// ErrTooManyFaces, ErrNoPerson.
 func (s *Store) AddFace(ctx context.Context, person string, f Face) error {
 	n, err := personNumber(person)
 	if err != nil {
@@ -51,14 +54,21 @@ func (s *Store) AddFace(ctx context.Context, person string, f Face) error {
 	if f.Added.IsZero() {
 		f.Added = time.Now()
 	}
-	err = s.write(ctx, "keep a face", func(tx *sql.Tx) error { return s.insertFace(tx, n, f) })
+	name, err := s.keepPicture(n, f.Picture) // before: nobody may write meanwhile to a database that is being written
+	if err != nil {
+		return err
+	}
+	err = s.write(ctx, "keep a face", func(tx *sql.Tx) error { return s.insertFace(tx, n, f, name) })
+	if err != nil {
+		err = errors.Join(err, s.dropPicture(n, name))
+	}
 	if violates(err, sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY) {
 		return noPerson(person)
 	}
 	return err
 }
 
-func (s *Store) insertFace(tx *sql.Tx, person int64, f Face) error {
+func (s *Store) insertFace(tx *sql.Tx, person int64, f Face, picture string) error {
 	var have int
 	if err := tx.QueryRow(`SELECT count(*) FROM faces WHERE person = ?`, person).Scan(&have); err != nil {
 		return err
@@ -66,8 +76,8 @@ func (s *Store) insertFace(tx *sql.Tx, person int64, f Face) error {
 	if have >= mostFaces {
 		return fmt.Errorf("%w: %s has %d: remove the old ones first", ErrTooManyFaces, personID(person), have)
 	}
-	result, err := tx.Exec(`INSERT INTO faces (person, sealed, quality, source, added) VALUES (?, x'', ?, ?, ?)`,
-		person, f.Quality, f.Source, nanos(f.Added))
+	result, err := tx.Exec(`INSERT INTO faces (person, sealed, quality, source, added, consent, picture) VALUES (?, x'', ?, ?, ?, ?, ?)`,
+		person, f.Quality, f.Source, nanos(f.Added), nanosOrZero(f.Consent), picture)
 	if err != nil {
 		return err
 	}
@@ -86,7 +96,7 @@ func (s *Store) insertFace(tx *sql.Tx, person int64, f Face) error {
 // Faces returns everybody's faces in the order in which they were added. A face that cannot
 // be read back is left out and named in the error; the others are returned beside it.
 func (s *Store) Faces(ctx context.Context) ([]PersonFace, error) {
-	rows, err := s.reader.QueryContext(ctx, `SELECT id, person, sealed, quality, source, added FROM faces ORDER BY id`)
+	rows, err := s.reader.QueryContext(ctx, `SELECT id, person, sealed, quality, source, added, consent FROM faces ORDER BY id`)
 	if err != nil {
 		return nil, explain("read the faces", err)
 	}
@@ -106,12 +116,12 @@ func (s *Store) Faces(ctx context.Context) ([]PersonFace, error) {
 
 func (s *Store) scanFace(rows *sql.Rows) (PersonFace, error) {
 	var f PersonFace
-	var row, person, added int64
+	var row, person, added, consent int64
 	var sealed []byte
-	if err := rows.Scan(&row, &person, &sealed, &f.Quality, &f.Source, &added); err != nil {
+	if err := rows.Scan(&row, &person, &sealed, &f.Quality, &f.Source, &added, &consent); err != nil {
 		return f, fmt.Errorf("a face: %w", err)
 	}
-	f.Person, f.Added = personID(person), fromNanos(added)
+	f.Person, f.Added, f.Consent = personID(person), fromNanos(added), fromNanosOrZero(consent)
 	plain, err := unseal(s.keys.face, sealed, faceData(person, row))
 	if err == nil {
 		f.Descriptor, err = parseDescriptor(plain)
@@ -125,13 +135,14 @@ func (s *Store) scanFace(rows *sql.Rows) (PersonFace, error) {
 	return f, nil
 }
 
-// RemoveFaces takes all faces of the person away; without any it does nothing.
+// RemoveFaces takes all faces of the person away, and the pictures kept of them; without any
+// it does nothing. They are gone from the disk as after RemovePerson.
 func (s *Store) RemoveFaces(ctx context.Context, person string) error {
 	n, err := personNumber(person)
 	if err != nil {
 		return err
 	}
-	return s.write(ctx, "take away the faces", func(tx *sql.Tx) error {
+	return s.erase(ctx, n, "take away the faces", func(tx *sql.Tx) error {
 		_, err := tx.Exec(`DELETE FROM faces WHERE person = ?`, n)
 		return err
 	})

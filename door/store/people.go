@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -32,6 +33,9 @@ type Person struct {
 	PIN    bool      `json:"pin"`
 	Remote bool      `json:"remote"`
 	Faces  int       `json:"faces"`
+
+	Consent  time.Time `json:"consent,omitzero"`   // when they agreed to the faces, to all of them; zero: nobody noted it for one, or there is none
+	Pictures []string  `json:"pictures,omitempty"` // files kept of the faces
 }
 
 // AddPerson adds somebody and returns them with their new id, as "p7", which is never
@@ -73,7 +77,9 @@ func insertPerson(tx *sql.Tx, p Person) (id string, err error) {
 const selectPeople = `SELECT id, name, policies, fallback, added,
 	EXISTS (SELECT 1 FROM secrets WHERE person = people.id AND factor = 'pin'),
 	EXISTS (SELECT 1 FROM secrets WHERE person = people.id AND factor = 'remote'),
-	(SELECT count(*) FROM faces WHERE person = people.id)
+	(SELECT count(*) FROM faces WHERE person = people.id),
+	(SELECT CASE min(consent) WHEN 0 THEN 0 ELSE max(consent) END FROM faces WHERE person = people.id),
+	(SELECT group_concat(picture, ' ' ORDER BY id) FROM faces WHERE person = people.id)
 	FROM people `
 
 // People returns everybody, in the order in which they were added.
@@ -121,7 +127,7 @@ func (s *Store) selectPeople(ctx context.Context, where string, args ...any) (fo
 	}
 	defer rows.Close()
 	for rows.Next() {
-		p, err := scanPerson(rows)
+		p, err := s.scanPerson(rows)
 		if err != nil {
 			return nil, err
 		}
@@ -130,14 +136,19 @@ func (s *Store) selectPeople(ctx context.Context, where string, args ...any) (fo
 	return found, explain("read the people", rows.Err())
 }
 
-func scanPerson(rows *sql.Rows) (Person, error) {
+func (s *Store) scanPerson(rows *sql.Rows) (Person, error) {
 	var p Person
 	var n, added int64
+	var consent sql.NullInt64
 	var policies, fallback string
-	if err := rows.Scan(&n, &p.Name, &policies, &fallback, &added, &p.PIN, &p.Remote, &p.Faces); err != nil {
+	var pictures sql.NullString
+	if err := rows.Scan(&n, &p.Name, &policies, &fallback, &added, &p.PIN, &p.Remote, &p.Faces, &consent, &pictures); err != nil {
 		return Person{}, explain("read a person", err)
 	}
-	p.ID, p.Added = personID(n), fromNanos(added)
+	p.ID, p.Added, p.Consent = personID(n), fromNanos(added), fromNanosOrZero(consent.Int64)
+	for name := range strings.FieldsSeq(pictures.String) {
+		p.Pictures = append(p.Pictures, filepath.Join(s.pictureFolder(n), name))
+	}
 	if err := errors.Join(json.Unmarshal([]byte(policies), &p.Policies), json.Unmarshal([]byte(fallback), &p.Fallback)); err != nil {
 		return Person{}, fmt.Errorf("policies of %s: %w: set them anew", p.ID, err)
 	}
@@ -158,21 +169,29 @@ func (s *Store) SetPolicies(ctx context.Context, id string, policies, fallback [
 	})
 }
 
-// RemovePerson erases the person's name and all credentials, from the database's free pages
-// as well, and from its write-ahead log at once unless some other program is reading there,
+// RemovePerson erases the person's name, the pictures kept of them (the system only unlinks
+// those) and all credentials, from the database's free pages as well, and from its write-ahead log at once unless some other program is reading there,
 // else when the log is next reused. The journal keeps the id, which is never used again.
 func (s *Store) RemovePerson(ctx context.Context, id string) error {
 	n, err := personNumber(id)
 	if err != nil {
 		return err
 	}
-	err = s.write(ctx, "erase a person", func(tx *sql.Tx) error {
+	return s.erase(ctx, n, "erase a person", func(tx *sql.Tx) error {
 		return changesOne(id)(tx.Exec(`DELETE FROM people WHERE id = ?`, n))
 	})
-	if err != nil {
+}
+
+// erase takes away what is a person's, the pictures before it and, as some may have come
+// meanwhile, after it.
+func (s *Store) erase(ctx context.Context, person int64, doing string, do func(*sql.Tx) error) error {
+	if err := s.removePictures(person); err != nil {
 		return err
 	}
-	return s.emptyLog(ctx)
+	if err := s.write(ctx, doing, do); err != nil {
+		return err
+	}
+	return errors.Join(s.removePictures(person), s.emptyLog(ctx))
 }
 
 // emptyLog moves the write-ahead log into the database and cuts the log to nothing. It

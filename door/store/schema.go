@@ -16,7 +16,7 @@ const applicationID = 0x646f6f72
 
 // migrations lists the steps from one schema version to the next; a database of version n
 // has had the first n. One that has been released is never changed.
-func migrations() []string { return []string{schema1} }
+func migrations() []string { return []string{schema1, schema2} }
 
 // A person's row goes when the person is erased; AUTOINCREMENT never gives the id again.
 const schema1 = `
@@ -77,6 +77,10 @@ CREATE TABLE lockouts (
 	remaining INTEGER NOT NULL,      -- nanoseconds
 	quiet     INTEGER NOT NULL
 ) STRICT;`
+
+const schema2 = `
+ALTER TABLE faces ADD COLUMN consent INTEGER NOT NULL DEFAULT 0;  -- Unix nanoseconds; 0: not noted
+ALTER TABLE faces ADD COLUMN picture TEXT NOT NULL DEFAULT '';    -- file in the person's folder of pictures`
 
 // migrate brings the database to this version's schema and makes sure that the key is its.
 func (s *Store) migrate(ctx context.Context) error {

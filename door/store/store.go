@@ -179,3 +179,18 @@ func (s *Store) Close() error {
 func nanos(t time.Time) int64 { return t.UTC().UnixNano() }
 
 func fromNanos(ns int64) time.Time { return time.Unix(0, ns).UTC() }
+
+// nanosOrZero keeps a time that may be unknown.
+func nanosOrZero(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return nanos(t)
+}
+
+func fromNanosOrZero(ns int64) time.Time {
+	if ns == 0 {
+		return time.Time{}
+	}
+	return fromNanos(ns)
+}
