@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -96,19 +97,39 @@ func (a *acked) note(topic string, n int) {
 	a.last[topic] = n
 }
 
-// load publishes ever higher numbers, a retained one and one that is not in turns, until the
-// broker is gone.
-func load(p *peer, name string, from int, a *acked) {
-	for n := from; ; n++ {
-		for i, topic := range []string{"doorhub/sensor/" + name + "/event", "doorhub/sensor/" + name + "/state"} {
-			pk := publication(topic, strconv.Itoa(n), 1, i == 1)
-			if err := p.try(pk); err != nil {
+// inFlight is how many messages a publisher sends ahead of their answers: so many that at any
+// moment some have just been answered, and the broker is at work on others.
+const inFlight = 32
+
+// load publishes ever higher numbers on a topic, until the broker is gone.
+func load(t *testing.T, p *peer, topic string, retain bool, from int, a *acked) {
+	window, gone := make(chan struct{}, inFlight), make(chan struct{})
+	go func() {
+		defer close(gone)
+		for i := 0; ; i++ {
+			pk, err := p.read()
+			if err != nil {
 				return
 			}
-			if _, err := p.read(); err != nil {
+			if want := uint16(i%60_000 + 1); pk.FixedHeader.Type != packets.Puback || pk.PacketID != want {
+				t.Errorf("answer %d is for %d", want, pk.PacketID)
 				return
 			}
-			a.note(topic, n)
+			a.note(topic, from+i)
+			<-window
+		}
+	}()
+	for i := 0; ; i++ {
+		select {
+		case window <- struct{}{}:
+		case <-gone:
+			return
+		}
+		pk := publication(topic, strconv.Itoa(from+i), 1, retain)
+		pk.PacketID = uint16(i%60_000 + 1)
+		if err := p.try(pk); err != nil {
+			<-gone // what it had answered counts
+			return
 		}
 	}
 }
@@ -140,9 +161,10 @@ func TestKilledBrokerLosesNothingAcknowledged(t *testing.T) {
 			must(t, p.Close())
 		}
 		var all sync.WaitGroup
-		for i := range 4 {
+		for i := range 6 { // of which the retained ones are slower, since each is a file
 			from, _ := v.in(t, login{user: "hub", token: hub, id: strconv.Itoa(i)})
-			all.Go(func() { load(from, "p"+strconv.Itoa(i), (round+1)*1_000_000, a) })
+			topic := fmt.Sprintf("doorhub/sensor/p%d/%s", i, []string{"event", "state"}[i%2])
+			all.Go(func() { load(t, from, topic, i%2 == 1, (round+1)*1_000_000, a) })
 		}
 		<-time.After(20*time.Millisecond + time.Duration(rand.IntN(150))*time.Millisecond)
 		must(t, v.cmd.Process.Kill())
@@ -347,6 +369,31 @@ func TestUnwritableLogIsTold(t *testing.T) {
 		if pk := p.next(packets.Publish); string(pk.Payload) != want {
 			t.Errorf("message %q, want %q", pk.Payload, want)
 		}
+	}
+}
+
+// A kill leaves to the kernel what was written, a power cut does not. So what is acknowledged has
+// to be synced: here into what takes all writes, and refuses each sync.
+func TestAcknowledgedIsSynced(t *testing.T) {
+	h := start(t)
+	told := make(chan error, 10)
+	h.OnFault(func(err error) { told <- err })
+	l := h.as("homeassistant")
+	l.keep = true
+	h.in(t, l).subscribe("doorhub/alarm/state", 1)
+	out, in, err := os.Pipe()
+	must(t, err)
+	defer out.Close()
+	must(t, syscall.Dup3(int(in.Fd()), int(h.sessionLog.f.Fd()), syscall.O_CLOEXEC))
+	must(t, in.Close())
+	h.in(t, h.as("hub")).publish("doorhub/alarm/state", "1", false)
+	select {
+	case err := <-told:
+		if !errors.Is(err, syscall.EINVAL) { // fsync(2)
+			t.Errorf("told: %v", err)
+		}
+	default:
+		t.Error("acknowledged without a sync")
 	}
 }
 
