@@ -45,8 +45,12 @@ def patch_clients(port, user, token):
     return found
 
 
+class TooLong(Exception):
+    """Not TimeoutError, which the suite's client takes for a quiet socket."""
+
+
 def too_long(signum, frame):
-    raise TimeoutError("not done after %d s" % LONGEST)
+    raise TooLong("not done after %d s" % LONGEST)
 
 
 class Result(unittest.TextTestResult):
@@ -55,10 +59,10 @@ class Result(unittest.TextTestResult):
     def startTest(self, test):
         super().startTest(test)
         self.why = ""
-        signal.alarm(LONGEST)
+        signal.setitimer(signal.ITIMER_REAL, LONGEST, 1)  # again, when the test catches it
 
     def stopTest(self, test):
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
         super().stopTest(test)
         name = test.id().rpartition(".")[2]
         print(json.dumps({"test": name, "why": self.why}), file=self.out, flush=True)
