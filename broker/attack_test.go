@@ -201,7 +201,7 @@ func TestReconnectStorm(t *testing.T) {
 			all.Go(func() { h.returns(t, i) })
 		}
 		all.Wait()
-		if n := h.mq.Clients.Len(); n != 1002 {
+		if n := h.Stats().Connections; n != 1002 {
 			t.Errorf("%d clients are in", n)
 		}
 	}

@@ -280,6 +280,15 @@ func publication(topic, payload string, qos byte, retain bool) packets.Packet {
 	return pk
 }
 
+// answer is an acknowledgement.
+func answer(kind byte, id uint16, code byte) packets.Packet {
+	pk := packets.Packet{FixedHeader: packets.FixedHeader{Type: kind}, PacketID: id, ReasonCode: code}
+	if kind == packets.Pubrel {
+		pk.FixedHeader.Qos = 1
+	}
+	return pk
+}
+
 // ping returns when the broker has dealt with all that was sent to it before.
 func (p *peer) ping() {
 	p.t.Helper()

@@ -1,8 +1,6 @@
 package broker
 
 import (
-	"bufio"
-	"cmp"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/binary"
@@ -12,10 +10,10 @@ import (
 	"net"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
-	"github.com/mochi-mqtt/server/v2/packets"
 )
 
 // What a connection is closed for before the broker sees the packet.
@@ -27,61 +25,66 @@ var (
 
 // Packet types (MQTT 5.0, 2.1.2) and the longest fixed header.
 const (
+	typeConnect    = 1
+	typePublish    = 3
 	typePuback     = 4
+	typePubrec     = 5
 	typePubrel     = 6
 	typePubcomp    = 7
 	typeSubscribe  = 8
+	typePingreq    = 12
 	typeDisconnect = 14
 	typeAuth       = 15
 	maxFixedHeader = 5
 )
 
-// conn stands between a device's connection and the broker. It refuses packets that are too
-// large before memory is set aside for them and SUBSCRIBEs that the broker's decoder cannot
-// take, and writes behind the broker's back, with deadlines of its own.
+// conn is a device's connection. It refuses packets that are too large before memory is set
+// aside for them. What is written to it never waits.
 //
-// The broker reads from one goroutine, which alone touches the fields below reading.
+// The fields below reading belong to the goroutine that reads, which alone sets those of the
+// client; others may look at these once the session has the connection.
 type conn struct {
 	net.Conn
 	out     *outbox
+	acks    acks
 	began   time.Time
 	counts  counts
-	release func()                                   // gives back the place among those not logged in; called once
-	slow    func(c *conn, kind byte, size int) error // waits as long as a packet must; nil: none must
+	release func()    // gives back the place among those not logged in; called once
+	parting sync.Once // from the session
+
+	polite atomic.Bool // the client has ended the connection as it should, so that its will is not told
+
+	// of the client, from its login on
+	session *session
+	v5      bool
+	window  int               // messages that it takes without acknowledging one
+	longest uint32            // bytes in one packet that it takes; 0: any number
+	aliases aliases           // of topics, for messages to it; locked by session.mu
+	will    *will             // nil: none
+	limiter *limiter          // of the user; nil: none
+	token   [sha256.Size]byte // the hash of what it logged in with
 
 	// reading
-	in        *bufio.Reader
-	head      []byte // read and looked at, not yet handed over
-	body      int    // bytes of the present packet after head, yet to be handed over
-	limit     int    // bytes in one packet
-	v5        bool
-	client    *mqtt.Client      // nil until logged in
-	left      bool              // the broker has seen the client off
-	will      mqtt.Will         // told when the client is gone without goodbye; ours, not the broker's
-	goodbye   bool              // so that it is not told
-	session   *session          // from the login on
-	limiter   *limiter          // of the user; nil: none
-	token     [sha256.Size]byte // the hash of what it logged in with
-	cert      *x509.Certificate // verified; nil when none was asked for
-	certified bool              // no login without one of that user
-	settled   func()            // ends the time in which the session may not change hands
-	pub       publishing        // the PUBLISH being handled
-	asked     []asking          // the filters of the SUBSCRIBE being handled
-	known     bool              // the packet id of the QoS 2 answer being handled
-	window    int               // messages that the client takes without acknowledging one
-	aliases   aliases           // of topics, for messages to the client; locked by session.mu
-	warned    bool              // a refused publication has been logged
-
-	willProps   packets.Properties
-	willPayload []byte
-	unreleased  int // QoS 2 messages of the client's on this connection that it has not released
+	in         inbox
+	batch      batch
+	entered    bool              // the client is logged in
+	keepalive  time.Duration     // 0: it may be silent for ever
+	limit      int               // bytes in one packet
+	cert       *x509.Certificate // verified; nil when none was asked for, and after the login
+	certified  bool              // no login without one of that user
+	aim        aim               // of its last message
+	unreleased int               // QoS 2 messages of the client's on this connection that it has not released
+	warned     bool              // a refused publication has been logged
+	active     bool              // a packet has come since the read deadline was set
 }
 
-func newConn(c net.Conn, cfg Config, release func()) *conn {
-	return &conn{
-		Conn: c, began: time.Now(), in: bufio.NewReaderSize(c, 2048), limit: cfg.MaxLoginPacket, settled: func() {},
-		out: newOutbox(c, cfg.WriteTimeout, cfg.MaxQueue), release: sync.OnceFunc(release),
+func newConn(c net.Conn, cfg Config, b *buffers, release func()) *conn {
+	x := &conn{
+		Conn: c, began: time.Now(), in: newInbox(c), limit: cfg.MaxLoginPacket,
+		out: newOutbox(c, cfg.WriteTimeout, cfg.MaxQueue, b), release: sync.OnceFunc(release),
 	}
+	x.acks.c = x
+	return x
 }
 
 // holder is the user whose certificate was shown; "", which is nobody's name, without one.
@@ -93,80 +96,87 @@ func (c *conn) holder() string {
 }
 
 // admit marks the connection as logged in.
-func (c *conn) admit(cl *mqtt.Client, v5 bool, limit int) {
-	c.client, c.v5, c.limit = cl, v5, limit
-	c.out.lingers.Store(true)
+func (c *conn) admit(cl *mqtt.Client, limit int) {
+	c.entered, c.active, c.limit, c.cert = true, true, limit, nil
+	c.keepalive = time.Duration(cl.State.Keepalive) * time.Second
+	c.out.linger()
 	c.release()
 }
 
-// Read never returns bytes of two packets at once, so that what a packet changes holds for
-// the next.
-func (c *conn) Read(p []byte) (int, error) {
-	if c.out.closed() {
-		return 0, errClosed
-	}
-	if len(c.head) == 0 && c.body == 0 {
-		if err := c.out.wait(0); err != nil { // who asks must take the answers
-			return 0, err
+// next returns the next packet. Before it waits for one, it sends what the last ones gave
+// reason to.
+func (s *Server) next(c *conn) (p packet, err error) {
+	for {
+		if c.out.closed() {
+			return p, errClosed
 		}
-		if err := c.next(); err != nil {
-			c.explain(err)
-			return 0, err
+		p, size, ok, err := c.in.header()
+		if err == nil && ok && size > c.limit {
+			err = fmt.Errorf("%w: %d bytes, %d allowed", errTooLarge, size, c.limit)
+		}
+		switch {
+		case err != nil:
+			return p, err
+		case ok && c.in.take(&p, size):
+			return p, s.came(c, p, size)
+		case ok && size > largeInbox:
+			if err := errors.Join(s.came(c, p, size), c.ready()); err != nil {
+				return p, err
+			}
+			return p, c.in.takeLong(&p, size)
+		}
+		if err := c.fill(size); err != nil {
+			return p, err
 		}
 	}
-	if len(c.head) > 0 {
-		n := copy(p, c.head)
-		c.head = c.head[n:]
-		return n, nil
-	}
-	n, err := c.in.Read(p[:min(len(p), c.body)])
-	c.body -= n
-	return n, err
 }
 
-// next reads the head of a packet; of a SUBSCRIBE or DISCONNECT, all of it.
-func (c *conn) next() error {
-	woken := c.in.Buffered() == 0
-	head, length, err := readHeader(c.in)
-	if err != nil {
+// fill reads once, with room for a packet of so many bytes; 0: not known yet.
+func (c *conn) fill(size int) error {
+	if err := c.ready(); err != nil {
 		return err
 	}
-	if woken && head[0]>>4 == typePublish {
+	empty := c.in.w == c.in.r
+	if err := c.in.fill(max(size, c.in.w-c.in.r+1)); err != nil {
+		return err
+	}
+	if empty && c.in.buf[c.in.r]>>4 == typePublish {
 		// Go's poller wakes the last connection first. A SUBSCRIBE that came before this message,
-		// on another one, is to be first.
+		// on another one, is to be first: once for who reads it, once for who deals with it (aside).
 		runtime.Gosched()
-	}
-	if len(head)+length > c.limit {
-		return fmt.Errorf("%w: %d bytes, %d allowed", errTooLarge, len(head)+length, c.limit)
-	}
-	c.counts.received(head[0]>>4, len(head)+length)
-	if c.slow != nil {
-		if err := c.slow(c, head[0]>>4, len(head)+length); err != nil {
-			return err
-		}
-	}
-	c.head, c.body = head, length
-	switch head[0] >> 4 {
-	case typeSubscribe:
-		body, err := c.whole()
-		return cmp.Or(err, checkSubscribe(body, c.v5))
-	case typeDisconnect: // mochi-mqtt v2.7.9 overlooks a reason that nothing follows
-		body, err := c.whole()
-		c.goodbye = !c.v5 || len(body) == 0 || body[0] == 0
-		return err
-	case typeAuth:
-		return errAuth
+		runtime.Gosched()
 	}
 	return nil
 }
 
-// whole reads the body of the present packet to its end.
-func (c *conn) whole() ([]byte, error) {
-	n := len(c.head)
-	c.head = append(c.head, make([]byte, c.body)...)
-	c.body = 0
-	_, err := io.ReadFull(c.in, c.head[n:])
-	return c.head[n:], err
+// came counts a packet, and has its sender wait as long as it must.
+func (s *Server) came(c *conn, p packet, size int) error {
+	c.active = true
+	c.counts.received(p.kind(), size)
+	return s.slow(c, p.kind(), size)
+}
+
+// ready prepares for waiting for the device: within one and a half keepalives it must have sent
+// a whole packet (MQTT 5.0, 3.1.2.10), and it must take its answers.
+func (c *conn) ready() error {
+	c.batch.flush()
+	if !c.entered { // LoginTimeout holds
+		return nil
+	}
+	if err := errors.Join(c.out.wait(0), c.acks.wait()); err != nil || !c.active {
+		return err
+	}
+	c.active = false
+	if c.keepalive == 0 {
+		return c.SetReadDeadline(time.Time{})
+	}
+	return c.SetReadDeadline(time.Now().Add(c.keepalive + c.keepalive/2))
+}
+
+// answer sends the answer to a rare packet.
+func (c *conn) answer(p []byte) error {
+	c.counts.sent(p)
+	return c.out.put(&c.batch, func(to []byte) []byte { return append(to, p...) })
 }
 
 // readHeader reads a fixed header: the type and the number of bytes that follow.
@@ -226,11 +236,3 @@ func (c *conn) Write(p []byte) (int, error) {
 
 // Close lets what was written before reach the device.
 func (c *conn) Close() error { return c.out.close() }
-
-// SetDeadline bounds reading alone: the broker means the keepalive.
-func (c *conn) SetDeadline(t time.Time) error {
-	if c.out.closed() {
-		return errClosed
-	}
-	return c.Conn.SetReadDeadline(t)
-}

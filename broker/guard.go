@@ -12,9 +12,7 @@ import (
 
 // Packet types (MQTT 3.1.1, 2.2.1) that only the guard of the client asks about.
 const (
-	typeConnect  = 1
 	typeConnack  = 2
-	typePublish  = 3
 	typeSuback   = 9
 	typeUnsuback = 11
 	typePingresp = 13

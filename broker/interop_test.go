@@ -114,5 +114,5 @@ func (u *Users) allow(name string, rules ...Rule) {
 	defer u.mu.Unlock()
 	a := u.known[name]
 	a.rules = rules
-	u.known[name] = a
+	u.set(a)
 }

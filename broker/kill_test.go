@@ -161,7 +161,7 @@ func TestKilledBrokerLosesNothingAcknowledged(t *testing.T) {
 			must(t, p.Close())
 		}
 		var all sync.WaitGroup
-		for i := range 6 { // of which the retained ones are slower, since each is a file
+		for i := range 6 {
 			from, _ := v.in(t, login{user: "hub", token: hub, id: strconv.Itoa(i)})
 			topic := fmt.Sprintf("doorhub/sensor/p%d/%s", i, []string{"event", "state"}[i%2])
 			all.Go(func() { load(t, from, topic, i%2 == 1, (round+1)*1_000_000, a) })
@@ -244,17 +244,17 @@ func TestBareMochiAcknowledgesBeforeItStores(t *testing.T) {
 	take(t, store.asked)
 }
 
-// sessionFiles returns what the log holds, and the content of its files.
-func sessionFiles(t *testing.T, h *house) (content string, n int) {
+// keptFiles returns what the log holds, and the content of its files.
+func keptFiles(t *testing.T, h *house) (content string, n int) {
 	t.Helper()
-	names, err := logFiles(filepath.Join(h.cfg.Dir, "sessions"))
+	names, err := logFiles(filepath.Join(h.cfg.Dir, "kept"))
 	must(t, err)
 	for _, name := range names {
 		text, err := os.ReadFile(name)
 		must(t, err)
 		content += name + "\n" + string(text)
 	}
-	must(t, readLog(filepath.Join(h.cfg.Dir, "sessions"), func(note) { n++ }))
+	must(t, readLog(filepath.Join(h.cfg.Dir, "kept"), func(note) { n++ }))
 	return content, n
 }
 
@@ -263,14 +263,14 @@ func TestNothingIsWrittenWhileNothingHappens(t *testing.T) {
 	l := h.as("homeassistant")
 	l.keep = true
 	h.in(t, l).subscribe("doorhub/alarm/state", 1)
-	before, n := sessionFiles(t, h)
+	before, n := keptFiles(t, h)
 	if n == 0 {
 		t.Error("the session is not in the log")
 	}
 	h.in(t, h.as("viewer")).subscribe("$SYS/#", 0)
 	h.in(t, l).ping()                                                           // a reconnect
 	h.in(t, h.as("sensor")).publish("doorhub/in/sensor/contact", "open", false) // for no kept session
-	if after, _ := sessionFiles(t, h); after != before {
+	if after, _ := keptFiles(t, h); after != before {
 		t.Errorf("written: %q", strings.TrimPrefix(after, before))
 	}
 }
@@ -289,7 +289,7 @@ func TestLogIsTidied(t *testing.T) {
 	hub.publish("doorhub/alarm/state", "last", false)
 	p.ping()
 	must(t, h.Close())
-	content, _ := sessionFiles(t, h)
+	content, _ := keptFiles(t, h)
 	if len(content) > 2*tidyAt {
 		t.Errorf("the log holds %d bytes", len(content))
 	}
@@ -349,15 +349,15 @@ func TestUnwritableLogIsTold(t *testing.T) {
 	l.keep = true
 	p := h.in(t, l)
 	p.subscribe("doorhub/alarm/state", 1)
-	must(t, h.sessionLog.f.Close()) // as good as a disk that fails
+	must(t, h.kept.f.Close()) // as good as a disk that fails
 	hub := h.in(t, h.as("hub"))
 	hub.publish("doorhub/alarm/state", "1", false)
 	if err := take(t, told); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("told: %v", err)
 	}
-	h.sessionLog.mu.Lock()
-	h.sessionLog.try = time.Time{} // the pause is over
-	h.sessionLog.mu.Unlock()
+	h.kept.mu.Lock()
+	h.kept.try = time.Time{} // the pause is over
+	h.kept.mu.Unlock()
 	hub.publish("doorhub/alarm/state", "2", false)
 	if err := take(t, told); err != nil {
 		t.Errorf("after the repair: %v", err)
@@ -384,7 +384,7 @@ func TestAcknowledgedIsSynced(t *testing.T) {
 	out, in, err := os.Pipe()
 	must(t, err)
 	defer out.Close()
-	must(t, syscall.Dup3(int(in.Fd()), int(h.sessionLog.f.Fd()), syscall.O_CLOEXEC))
+	must(t, syscall.Dup3(int(in.Fd()), int(h.kept.f.Fd()), syscall.O_CLOEXEC))
 	must(t, in.Close())
 	h.in(t, h.as("hub")).publish("doorhub/alarm/state", "1", false)
 	select {
@@ -397,23 +397,24 @@ func TestAcknowledgedIsSynced(t *testing.T) {
 	}
 }
 
-// A log cut off anywhere, or with a byte changed, costs what follows, never the start.
+// A log cut off anywhere costs the record that it is cut off in, and a changed byte the record
+// that it stands in.
 func TestDamagedLog(t *testing.T) {
 	var whole []byte
 	for i := range 5 {
-		whole = append(whole, encodeNote(note{Kind: noteMsg, ID: "a/b", PID: uint16(i + 1), Message: &logEntry{Topic: "t"}, payload: []byte("x\ny")})...)
+		whole = appendRecord(whole, note{kind: noteMsg, id: "a/b", pid: uint16(i + 1), msg: &outgoing{body: &body{topic: "t", payload: []byte("x\ny")}}})
 	}
 	for cut := range whole {
 		n := 0
-		if err := readNotes(whole[:cut], func(note) { n++ }); err != nil || n != cut/(len(whole)/5) {
+		if err := readRecords(whole[:cut], func(note) { n++ }); err != nil || n != cut/(len(whole)/5) {
 			t.Fatalf("cut at %d: %d records, %v", cut, n, err)
 		}
 		bad := append([]byte(nil), whole...)
 		bad[cut] ^= 0x10
 		n = 0
-		_ = readNotes(bad, func(note) { n++ })
-		if n != cut/(len(whole)/5) {
-			t.Fatalf("byte %d changed: %d records", cut, n)
+		err := readRecords(bad, func(note) { n++ })
+		if last := cut/(len(whole)/5) == 4; n != 4 || (err == nil) != last {
+			t.Fatalf("byte %d changed: %d records, %v", cut, n, err)
 		}
 	}
 }

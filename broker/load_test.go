@@ -51,7 +51,7 @@ func dialLoad(addr string, as loadLogin) (*loader, error) {
 	if as.user != "" {
 		body = append(append(body, field(as.user)...), field(as.token)...)
 	}
-	if _, err := l.Write(packet(0x10, body)); err != nil {
+	if _, err := l.Write(frame(0x10, body)); err != nil {
 		return nil, err
 	}
 	_, answer, err := l.next()
@@ -64,7 +64,7 @@ func dialLoad(addr string, as loadLogin) (*loader, error) {
 // subscribe asks for one filter at QoS 1.
 func (l *loader) subscribe(filter string) error {
 	body := append(l.properties([]byte{0, 1}), field(filter)...)
-	if _, err := l.Write(packet(0x82, append(body, 1))); err != nil {
+	if _, err := l.Write(frame(0x82, append(body, 1))); err != nil {
 		return err
 	}
 	kind, answer, err := l.next()
@@ -103,7 +103,7 @@ func field(s string) []byte {
 	return append(binary.BigEndian.AppendUint16(nil, uint16(len(s))), s...)
 }
 
-func packet(first byte, body []byte) []byte {
+func frame(first byte, body []byte) []byte {
 	return append(binary.AppendUvarint([]byte{first}, uint64(len(body))), body...)
 }
 
@@ -121,9 +121,9 @@ func newPublisher(l *loader, number int, topic string, size int) *publisher {
 	head := append(field(topic), 0, 0)
 	payload := make([]byte, size)
 	binary.BigEndian.PutUint32(payload, uint32(number))
-	frame := packet(0x32, append(l.properties(head), payload...))
-	body := frame[len(frame)-len(l.properties(head))-size:]
-	return &publisher{loader: l, frame: frame, id: body[len(head)-2:], payload: frame[len(frame)-size:]}
+	all := frame(0x32, append(l.properties(head), payload...))
+	body := all[len(all)-len(l.properties(head))-size:]
+	return &publisher{loader: l, frame: all, id: body[len(head)-2:], payload: all[len(all)-size:]}
 }
 
 // append adds the next message to out.

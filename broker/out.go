@@ -5,8 +5,10 @@ import (
 	"errors"
 	"net"
 	"sync"
-	"sync/atomic"
+	"syscall"
 	"time"
+
+	"github.com/mochi-mqtt/server/v2/packets"
 )
 
 // What a connection is closed for by the side that writes.
@@ -20,49 +22,103 @@ const (
 	headroom = 4        // answers may go over the bound for messages by this factor
 )
 
-// outbox holds what is to be written to a device. Writing into it never waits: who writes may
-// hold locks that every publisher to its topics needs. One goroutine, which lives while there is
-// something to write, empties it.
+// outbox holds what is to be written to a device. Putting something in never waits: who does may
+// hold locks that every publisher to its topics needs. What is in goes out by flush, as far as
+// that goes without waiting, too; for a device that takes less, one goroutine, which lives while
+// there is something to write, does the waiting.
 type outbox struct {
 	raw     net.Conn
+	direct  syscall.RawConn // writes without waiting; nil: cannot, as by TLS
+	try     func(fd uintptr) bool
+	buffers *buffers
 	timeout time.Duration // for each chunk
 	limit   int           // bytes
 
 	mu      sync.Mutex
 	change  sync.Cond // room, or the end
-	waiting [][]byte
-	bytes   int // of waiting, and of what is being written
-	writing bool
-	err     error         // why nothing more is taken
-	done    chan struct{} // closed with err
+	waiting *buffer   // nil: nothing
+	bytes   int       // of waiting, and of what is being written
+	writing bool      // somebody is; the next two are theirs
+	trying  []byte
+	tried   int
+	touched *batch // which will flush
+	err     error  // why nothing more is taken
+	done    chan struct{}
 	closeBy time.Time
-	lingers atomic.Bool // what comes is read on when nothing more is written: see conn.linger
+	lingers bool // what comes is read on when nothing more is written: see conn.linger
 }
 
-func newOutbox(raw net.Conn, timeout time.Duration, limit int) *outbox {
-	o := &outbox{raw: raw, timeout: timeout, limit: limit, done: make(chan struct{})}
+func newOutbox(raw net.Conn, timeout time.Duration, limit int, b *buffers) *outbox {
+	o := &outbox{raw: raw, timeout: timeout, limit: limit, buffers: b, done: make(chan struct{})}
 	o.change.L = &o.mu
+	if c, ok := raw.(syscall.Conn); ok {
+		if direct, err := c.SyscallConn(); err == nil {
+			o.direct, o.try = direct, o.tryOnce
+		}
+	}
 	return o
 }
 
 // Write takes p over. A device so far behind that not even answers find room is cut.
 func (o *outbox) Write(p []byte) (int, error) {
+	err := o.put(nil, func(to []byte) []byte { return append(to, p...) })
+	o.flush()
+	return len(p), err
+}
+
+// put adds what add appends, to be sent when b is flushed.
+func (o *outbox) put(b *batch, add func([]byte) []byte) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	to, err := o.open()
+	if err != nil {
+		return err
+	}
+	return o.added(b, to, add(to.p))
+}
+
+// message adds a message, unless it is too long for its client, and returns its length.
+func (o *outbox) message(b *batch, m *outgoing, f form) (size int, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	to, err := o.open()
+	if err != nil {
+		return 0, err
+	}
+	p := m.append(to.p, f)
+	size = len(p) - len(to.p)
+	if f.most > 0 && uint32(size) > f.most {
+		return 0, packets.ErrPacketTooLarge
+	}
+	return size, o.added(b, to, p)
+}
+
+// open returns where to append. The caller holds the lock.
+func (o *outbox) open() (*buffer, error) {
 	if o.err != nil {
-		return 0, o.err
+		return nil, o.err
 	}
-	if o.bytes > 0 && o.bytes+len(p) > headroom*o.limit {
+	if o.waiting == nil {
+		o.waiting = o.buffers.get()
+	}
+	return o.waiting, nil
+}
+
+// added makes p the content of to, what waits. The caller holds the lock.
+func (o *outbox) added(b *batch, to *buffer, p []byte) error {
+	n := len(p) - len(to.p)
+	to.p = p
+	if o.bytes > 0 && o.bytes+n > headroom*o.limit {
+		o.bytes += n
 		o.fail(errStuck)
-		return 0, o.err
+		return o.err
 	}
-	o.waiting = append(o.waiting, append([]byte(nil), p...))
-	o.bytes += len(p)
-	if !o.writing {
-		o.writing = true
-		go o.flush()
+	o.bytes += n
+	if b != nil && o.touched != b {
+		o.touched = b
+		b.boxes = append(b.boxes, o)
 	}
-	return len(p), nil
+	return nil
 }
 
 // fits reports whether a message of so many bytes may go in: an empty box takes any.
@@ -90,60 +146,129 @@ func (o *outbox) wait(size int) error {
 	return o.err
 }
 
+// flush sends what waits, or sees to it that somebody does.
 func (o *outbox) flush() {
-	for {
-		p, deadline, end := o.take()
-		if end {
-			o.hangUp()
-		}
-		if p == nil {
+	b := o.take()
+	if b == nil {
+		return
+	}
+	n := 0
+	if o.direct != nil {
+		n = o.tryWrite(b.p)
+		o.wrote(n, nil)
+	}
+	if n == len(b.p) {
+		if !o.next(b) {
 			return
 		}
-		err := o.raw.SetWriteDeadline(deadline)
-		if err == nil {
-			_, err = o.raw.Write(p)
-		}
-		o.wrote(len(p), err)
+		n = 0
 	}
+	go o.drain(b, n)
 }
 
-// take returns the next bytes to write; nil when there are none, and then whether to close.
-func (o *outbox) take() (p []byte, deadline time.Time, end bool) {
+// take takes over what waits, and the writing; nil: there is nothing, or somebody is at it.
+func (o *outbox) take() *buffer {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.waiting) == 0 {
-		o.writing = false
-		o.waiting = nil
-		return nil, time.Time{}, o.err != nil
+	o.touched = nil
+	if o.writing || o.waiting == nil {
+		return nil
 	}
-	deadline = time.Now().Add(o.timeout)
-	if !o.closeBy.IsZero() && o.closeBy.Before(deadline) {
-		deadline = o.closeBy
-	}
-	first := o.waiting[0]
-	if len(first) >= chunk {
-		o.waiting[0] = first[chunk:]
-		if len(first) == chunk {
-			o.waiting = o.waiting[1:]
-		}
-		return first[:chunk:chunk], deadline, false
-	}
-	n := 1
-	for size := len(first); n < len(o.waiting) && size+len(o.waiting[n]) <= chunk; n++ {
-		size += len(o.waiting[n])
-		first = append(first, o.waiting[n]...)
-	}
-	clear(o.waiting[:n])
-	o.waiting = o.waiting[n:]
-	return first, deadline, false
+	o.writing = true
+	b := o.waiting
+	o.waiting = nil
+	return b
 }
 
-// hangUp ends the connection, or only our side of it when the other's is to be heard out.
+// tryWrite writes as much of p as the system takes at once.
+func (o *outbox) tryWrite(p []byte) int {
+	o.trying, o.tried = p, 0
+	_ = o.direct.Write(o.try) // an error is met again by who waits
+	o.trying = nil
+	return o.tried
+}
+
+func (o *outbox) tryOnce(fd uintptr) bool {
+	n, _ := syscall.Write(int(fd), o.trying)
+	o.tried = max(n, 0)
+	return true
+}
+
+// next gives back the writing and b, all of which has been written, unless more has come, which
+// b holds then.
+func (o *outbox) next(b *buffer) (more bool) {
+	more, end := o.swap(b)
+	if end {
+		o.hangUp()
+	}
+	return more
+}
+
+// hangUp ends the connection, or only our side of it when the other's is to be heard out. By
+// TLS it may wait.
 func (o *outbox) hangUp() {
-	if half, ok := o.raw.(interface{ CloseWrite() error }); ok && o.lingers.Load() && half.CloseWrite() == nil {
+	if half, ok := o.raw.(interface{ CloseWrite() error }); ok && o.lingering() && half.CloseWrite() == nil {
 		return
 	}
 	_ = o.raw.Close()
+}
+
+func (o *outbox) lingering() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.lingers
+}
+
+// linger has what comes read on at the end.
+func (o *outbox) linger() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.lingers = true
+}
+
+func (o *outbox) swap(b *buffer) (more, end bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	b.p = b.p[:0]
+	if o.waiting == nil {
+		o.buffers.put(b)
+		o.writing = false
+		return false, o.err != nil
+	}
+	*b, *o.waiting = *o.waiting, *b
+	o.buffers.put(o.waiting)
+	o.waiting = nil
+	return true, false
+}
+
+// drain writes b, of which so many bytes are written already, and what comes meanwhile.
+func (o *outbox) drain(b *buffer, written int) {
+	for {
+		for rest := b.p[written:]; len(rest) > 0; {
+			n := min(len(rest), chunk)
+			err := o.raw.SetWriteDeadline(o.deadline())
+			if err == nil {
+				_, err = o.raw.Write(rest[:n])
+			}
+			o.wrote(n, err)
+			rest = rest[n:]
+		}
+		_ = o.raw.SetWriteDeadline(time.Time{}) // for tryWrite; fails when the connection is closed
+		if !o.next(b) {
+			return
+		}
+		written = 0
+	}
+}
+
+func (o *outbox) deadline() time.Time {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	d := time.Now().Add(o.timeout)
+	if !o.closeBy.IsZero() && o.closeBy.Before(d) {
+		d = o.closeBy
+	}
+	return d
 }
 
 func (o *outbox) wrote(n int, err error) {
@@ -162,10 +287,10 @@ func (o *outbox) fail(err error) {
 		o.err = err
 		close(o.done)
 	}
-	for _, p := range o.waiting {
-		o.bytes -= len(p)
+	if o.waiting != nil {
+		o.bytes -= len(o.waiting.p)
+		o.waiting = nil
 	}
-	o.waiting = nil
 	_ = socket(o.raw).Close()
 	o.change.Broadcast()
 }
@@ -181,6 +306,7 @@ func socket(c net.Conn) net.Conn {
 // close lets what waits be written, as a refusal, within one deadline; no more is taken and
 // nothing more is read.
 func (o *outbox) close() error {
+	defer o.flush()
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.err != nil {
@@ -189,7 +315,7 @@ func (o *outbox) close() error {
 	o.err = errClosed
 	close(o.done)
 	o.change.Broadcast()
-	if !o.writing {
+	if !o.writing && o.waiting == nil {
 		go o.hangUp()
 	}
 	o.closeBy = time.Now().Add(o.timeout)
@@ -207,4 +333,35 @@ func (o *outbox) closed() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.err != nil
+}
+
+// batch are the outboxes into which one goroutine has put something. It flushes them when it
+// has put everything in, or before it waits for something: so a burst of packets costs one
+// write to each device.
+type batch struct{ boxes []*outbox }
+
+func (b *batch) flush() {
+	for i, o := range b.boxes {
+		o.flush()
+		b.boxes[i] = nil
+	}
+	b.boxes = b.boxes[:0]
+}
+
+// buffers are shared by the connections, most of which need none most of the time.
+type buffers struct{ pool sync.Pool }
+
+type buffer struct{ p []byte }
+
+func (x *buffers) get() *buffer {
+	if b, ok := x.pool.Get().(*buffer); ok {
+		return b
+	}
+	return &buffer{make([]byte, 0, smallInbox)}
+}
+
+func (x *buffers) put(b *buffer) {
+	if cap(b.p) <= chunk {
+		x.pool.Put(b)
+	}
 }

@@ -47,7 +47,7 @@ func TestPanicCostsOneConnection(t *testing.T) {
 	if pk := hub.next(packets.Publish); string(pk.Payload) != "offline" || pk.FixedHeader.Qos != 1 {
 		t.Errorf("the will said %q at QoS %d", pk.Payload, pk.FixedHeader.Qos)
 	}
-	if _, ok := h.mq.Clients.Get("sensor/sensor1"); ok {
+	if h.session("sensor/sensor1") != nil {
 		t.Error("the client is still listed")
 	}
 	h.in(t, h.as("sensor")).publish("doorhub/in/sensor/contact", "open", false)

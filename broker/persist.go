@@ -5,8 +5,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
-	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/packets"
 )
 
@@ -18,7 +18,7 @@ func (x *session) note(n note) uint64 {
 	if !x.keep {
 		return 0
 	}
-	n.ID = x.id
+	n.id = x.id
 	return x.log.add(n)
 }
 
@@ -28,22 +28,37 @@ func (x *session) noteAll(log func(note) uint64) {
 		return
 	}
 	add := func(n note) {
-		n.ID = x.id
+		n.id = x.id
 		log(n)
 	}
-	add(note{Kind: noteOpen, User: x.user, Token: x.token[:], Version: x.version, Life: x.life})
+	add(note{kind: noteOpen, open: opening{x.user, x.token[:], x.version, x.life}})
 	if len(x.subs) > 0 {
-		add(noteOfSubs(slices.Collect(maps.Values(x.subs))))
+		add(note{kind: noteSub, subs: logSubs(slices.Collect(maps.Values(x.subs)))})
 	}
-	for e := x.queue.Front(); e != nil; e = e.Next() {
-		o := e.Value.(*outgoing)
-		add(o.note())
+	for o := x.queue.front; o != nil; o = o.next {
+		add(note{kind: noteMsg, pid: o.id, msg: o})
 		if o.released {
-			add(note{Kind: noteRel, PID: o.id})
+			add(note{kind: noteRel, pid: o.id})
 		}
 	}
 	for id := range x.got {
-		add(note{Kind: noteGot, PID: id})
+		add(note{kind: noteGot, pid: id})
+	}
+}
+
+// noteUnsent adds which messages have never been sent, when the broker is closed: the first of
+// them, since those after it have not either. After a crash nobody knows, and all count as sent
+// before, as MQTT allows where it is in doubt (5.0, 3.3.1.1). To be sure, each would have to be
+// written once more before it is sent.
+func (x *session) noteUnsent() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	var first *outgoing
+	for o := x.queue.back; o != nil && !o.sent && !o.again; o = o.prev {
+		first = o
+	}
+	if first != nil {
+		x.note(note{kind: noteUnsent, pid: first.id})
 	}
 }
 
@@ -52,7 +67,7 @@ func (x *session) persist(version byte, keep bool, life uint32) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if !keep {
-		x.note(note{Kind: noteEnd})
+		x.note(note{kind: noteEnd})
 	}
 	changed := keep != x.keep || version != x.version || life != x.life
 	x.version, x.keep, x.life = version, keep, life
@@ -61,156 +76,146 @@ func (x *session) persist(version byte, keep bool, life uint32) {
 	}
 }
 
-// subscribed notes what the client has subscribed to and returns what to wait for before it is
+// relive changes the life of a session as its client says goodbye (MQTT 5.0, 3.14.2.2.2).
+func (x *session) relive(life uint32) error {
+	x.mu.Lock()
+	version, keep := x.version, x.keep
+	x.mu.Unlock()
+	if life > 0 && !keep {
+		return packets.ErrProtocolViolationZeroNonZeroExpiry
+	}
+	x.persist(version, life > 0, min(life, uint32(sessionLife/time.Second)))
+	return nil
+}
+
+// noteSubs notes what the client has subscribed to and returns what to wait for before it is
 // told so.
-func (x *session) subscribed(subs []packets.Subscription) uint64 {
+func (x *session) noteSubs(subs []packets.Subscription) uint64 {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	for _, sub := range subs {
-		x.subs[sub.Filter] = sub
-	}
 	if len(subs) == 0 {
 		return 0
 	}
-	return x.note(noteOfSubs(subs))
+	return x.note(note{kind: noteSub, subs: logSubs(subs)})
 }
 
-func (x *session) unsubscribed(filters []packets.Subscription) uint64 {
+func (x *session) noteUnsubs(filters []packets.Subscription) uint64 {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	for _, sub := range filters {
-		delete(x.subs, sub.Filter)
-	}
-	n := noteOfSubs(filters)
-	n.Kind = noteUnsub
-	return x.note(n)
+	return x.note(note{kind: noteUnsub, subs: logSubs(filters)})
 }
 
-func noteOfSubs(subs []packets.Subscription) note {
-	n := note{Kind: noteSub}
+func logSubs(subs []packets.Subscription) []logSub {
+	var all []logSub
 	for _, s := range subs {
-		n.Subs = append(n.Subs, logSub{s.Filter, s.Qos, s.Identifier, s.NoLocal, s.RetainAsPublished})
+		all = append(all, logSub{s.Filter, s.Qos, s.Identifier, s.NoLocal, s.RetainAsPublished})
 	}
-	return n
+	return all
 }
 
-func (o *outgoing) note() note {
-	m := &logEntry{
-		Topic: o.pk.TopicName, QoS: o.qos, Retain: o.retain, Subs: o.subs, Again: o.again,
-		Created: o.pk.Created, Expiry: o.pk.Expiry,
-	}
-	if o.pk.ProtocolVersion == 5 {
-		m.Props = &o.pk.Properties
-	}
-	return note{Kind: noteMsg, PID: o.id, Message: m, payload: o.pk.Payload}
+// found is what the log says was kept.
+type found struct {
+	sessions map[string]*session
+	retained map[string]*outgoing
 }
 
-// replay applies a record to the sessions found so far.
-func (s *Server) replay(found map[string]*session, n note) {
-	x := found[n.ID]
+// replay applies a record.
+func (f *found) replay(n note) {
+	x := f.sessions[n.id]
 	switch {
-	case n.Kind == noteOpen:
-		x = newSession(n.ID, n.User, nil)
-		copy(x.token[:], n.Token)
-		x.version, x.life = n.Version, n.Life
-		found[n.ID] = x
+	case n.kind == noteKeep:
+		f.retained[n.msg.topic] = n.msg
+	case n.kind == noteDrop:
+		delete(f.retained, n.id)
+	case n.kind == noteOpen:
+		x = newSession(n.id, n.open.User, nil)
+		copy(x.token[:], n.open.Token)
+		x.version, x.life = n.open.Version, n.open.Life
+		f.sessions[n.id] = x
 	case x == nil: // of a session that ended
-	case n.Kind == noteEnd:
-		delete(found, n.ID)
+	case n.kind == noteEnd:
+		delete(f.sessions, n.id)
 	default:
 		x.replay(n)
 	}
 }
 
 func (x *session) replay(n note) {
-	switch n.Kind {
+	o := x.byID[n.pid]
+	switch n.kind {
 	case noteSub:
-		for _, s := range n.Subs {
-			x.subs[s.Filter] = packets.Subscription{
+		for _, s := range n.subs {
+			x.subscribe(packets.Subscription{
 				Filter: s.Filter, Qos: s.QoS, Identifier: s.Identifier, NoLocal: s.NoLocal,
-				RetainAsPublished: s.RetainAsPublished, RetainHandling: 2,
-			}
+				RetainAsPublished: s.RetainAsPublished,
+			})
 		}
 	case noteUnsub:
-		for _, s := range n.Subs {
-			delete(x.subs, s.Filter)
+		for _, s := range n.subs {
+			x.unsubscribe(s.Filter)
 		}
 	case noteMsg:
-		if n.Message != nil && x.byID[n.PID] == nil && n.PID > 0 {
-			x.push(n.outgoing())
-			x.lastID = n.PID
+		if o == nil && n.pid > 0 {
+			n.msg.again = true // until a noteUnsent says otherwise
+			x.push(n.msg)
+			x.lastID = n.pid
 		}
 	case noteRel:
-		if e := x.byID[n.PID]; e != nil {
-			e.Value.(*outgoing).released = true
+		if o != nil {
+			o.released = true
 		}
 	case noteDone:
-		if e := x.byID[n.PID]; e != nil {
-			x.remove(e)
+		if o != nil {
+			x.remove(o)
+		}
+	case noteUnsent:
+		for ; o != nil; o = o.next {
+			o.again = false
 		}
 	case noteGot:
-		x.got[n.PID] = struct{}{}
+		x.receive(n.pid)
 	case noteFree:
-		delete(x.got, n.PID)
+		delete(x.got, n.pid)
 	}
 }
 
-// outgoing is a message as it was. It may have been sent already; nobody noted that.
-func (n note) outgoing() *outgoing {
-	m := n.Message
-	pk := packets.Packet{
-		FixedHeader: packets.FixedHeader{Type: packets.Publish, Qos: m.QoS}, TopicName: m.Topic,
-		Payload: n.payload, Created: m.Created, Expiry: m.Expiry,
+// restore makes the broker know what was kept. Sessions of users who are gone or have another
+// token are not.
+func (s *Server) restore() error {
+	dir := filepath.Join(s.cfg.Dir, "kept")
+	f := found{map[string]*session{}, map[string]*outgoing{}}
+	if err := readLog(dir, f.replay); err != nil {
+		s.log.Warn("some retained or queued messages are lost", "error", err)
 	}
-	if m.Props != nil {
-		pk.ProtocolVersion, pk.Properties = 5, *m.Props
-	}
-	return &outgoing{pk: &pk, id: n.PID, qos: m.QoS, retain: m.Retain, subs: m.Subs, again: true}
-}
-
-// restoreSessions makes the broker know the sessions that were kept, as clients that are away.
-// Those of users who are gone or have another token are not kept.
-func (s *Server) restoreSessions() error {
-	dir := filepath.Join(s.cfg.Dir, "sessions")
-	found := map[string]*session{}
-	if err := readLog(dir, func(n note) { s.replay(found, n) }); err != nil {
-		s.log.Warn("some queued messages are lost", "error", err)
-	}
-	for id, x := range found {
+	for id, x := range f.sessions {
 		if s.users.holds(x.user, x.token) && strings.HasPrefix(id, x.user+"/") {
 			x.keep = true
 			s.sessions[id] = x
 		}
 	}
+	for _, o := range f.retained {
+		if ValidTopic(o.topic) == nil && len(o.payload) > 0 && !o.expired() {
+			s.mq.Topics.RetainMessage(o.packet(o.qos))
+		}
+	}
 	var err error
-	s.sessionLog, err = openLog(dir, s.noteSessions, func(err error) { s.judge(&s.wrong.sessions, err) })
+	s.kept, err = openLog(dir, s.noteKept, s.judgeDisk)
 	if err != nil {
 		return err
 	}
 	for id, x := range s.sessions {
-		x.log = s.sessionLog
+		x.log = s.kept
+		for _, sub := range x.subs {
+			s.mq.Topics.Subscribe(id, sub)
+		}
 		s.noteDeep(x, slices.Collect(maps.Values(x.subs)))
-		s.mq.Clients.Add(s.absent(id, x))
+		x.await(s.expire) // its life begins anew
 	}
 	return nil
 }
 
-// absent is the broker's view of a kept session.
-func (s *Server) absent(id string, x *session) *mqtt.Client {
-	cl := s.mq.NewClient(nil, "restored", id, false)
-	cl.Properties.Username = []byte(x.user)
-	cl.Properties.ProtocolVersion = x.version
-	cl.Properties.Props.SessionExpiryInterval, cl.Properties.Props.SessionExpiryIntervalFlag = x.life, x.version == 5
-	cl.Stop(packets.ErrServerShuttingDown) // its life begins anew
-	for _, sub := range x.subs {
-		s.mq.Topics.Subscribe(id, sub)
-		cl.State.Subscriptions.Add(sub.Filter, sub)
-	}
-	return cl
-}
-
-// noteSessions adds the state of all kept sessions to the log.
-func (s *Server) noteSessions(add func(note) uint64, pause func()) {
+// noteKept adds all that is kept to the log.
+func (s *Server) noteKept(add func(note) uint64, pause func()) {
 	s.mu.Lock()
 	all := slices.Collect(maps.Values(s.sessions))
 	s.mu.Unlock()
@@ -220,4 +225,5 @@ func (s *Server) noteSessions(add func(note) uint64, pause func()) {
 		x.mu.Unlock()
 		pause()
 	}
+	s.noteRetained(add, pause)
 }

@@ -19,28 +19,27 @@ const (
 	maxLinger        = 1 << 20                // bytes that a client may still send after we have hung up
 )
 
-// meet takes from the first CONNECT what the broker must not see: Receive Maximum, after which
-// it would lose count and stop delivering; topic aliases, which it sends bare after a drop; and
-// that a will has no payload, which may be (MQTT 5.0, 3.1.3.4), but which the broker refuses.
+// meet notes what a CONNECT says of the client, and hides what mochi-mqtt would refuse: that a
+// will has no payload, as it may (MQTT 5.0, 3.1.3.4).
 func (c *conn) meet(pk *packets.Packet) {
-	if c.client != nil { // a second one, which the broker refuses
-		return
-	}
-	if c.window = maxWindow; pk.Properties.ReceiveMaximum > 0 {
+	c.v5 = pk.ProtocolVersion == 5
+	c.window, c.longest = maxWindow, pk.Properties.MaximumPacketSize
+	if pk.Properties.ReceiveMaximum > 0 {
 		c.window = min(c.window, int(pk.Properties.ReceiveMaximum))
 	}
-	c.aliases = newAliases(pk.Properties.TopicAliasMaximum)
-	c.willProps, c.willPayload = pk.Connect.WillProperties, pk.Connect.WillPayload
-	pk.Properties.ReceiveMaximum, pk.Properties.TopicAliasMaximum = 0, 0
-	if pk.Connect.WillFlag && len(pk.Connect.WillPayload) == 0 {
+	c.aliases.most = min(int(pk.Properties.TopicAliasMaximum), maxAliases)
+	if !pk.Connect.WillFlag {
+		return
+	}
+	c.will = newWill(pk)
+	if len(pk.Connect.WillPayload) == 0 {
 		pk.Connect.WillPayload = []byte{0}
 	}
 }
 
-// announce tells a client what it may ask of us (MQTT 5.0, 3.2.2.3).
-func (c *conn) announce(p *packets.Properties) {
-	p.MaximumPacketSize = uint32(c.limit)
-	p.SharedSubAvailable, p.SharedSubAvailableFlag = 0, true
+// announcement tells a client what it may ask of us (MQTT 5.0, 3.2.2.3).
+func (c *conn) announcement() *packets.Properties {
+	return &packets.Properties{MaximumPacketSize: uint32(c.limit), SharedSubAvailableFlag: true}
 }
 
 // imposeKeepalive bounds the silence of a client that wants a longer one than it may have. By
@@ -53,12 +52,6 @@ func (s *Server) imposeKeepalive(cl *mqtt.Client) {
 	if asked > most || asked == 0 && s.cfg.Keepalive > 0 {
 		cl.State.Keepalive, cl.State.ServerKeepalive = most, true
 	}
-}
-
-// overQuota reports whether the PUBLISH being handled is one more than the client was allowed
-// to have on its way (MQTT 5.0, 4.9). Messages of QoS 1 are acknowledged before the next is read.
-func (c *conn) overQuota() bool {
-	return c.v5 && c.pub.qos > 0 && c.unreleased >= receiveMaximum
 }
 
 // refuses reports whether the owner's settings keep everybody from receiving what filter covers.
@@ -82,19 +75,43 @@ func (s *Server) refusal(filter string) byte {
 	return 0
 }
 
-// refusals puts our reasons in place of the broker's, which is always the same.
-func (c *conn) refusals(codes []byte) []byte {
-	for i, a := range c.asked {
-		if c.v5 && i < len(codes) && codes[i] == packets.ErrNotAuthorized.Code && a.refusal != 0 {
-			codes[i] = a.refusal
-		}
+// will is told when a client is gone without goodbye.
+type will struct {
+	body
+	qos    byte
+	retain bool
+	delay  time.Duration
+	life   uint32 // seconds; 0: no end
+}
+
+// newWill takes the will out of a CONNECT. It never waits longer than the session (MQTT 5.0,
+// 3.1.3.2.2).
+func newWill(pk *packets.Packet) *will {
+	c, props := &pk.Connect, &pk.Connect.WillProperties
+	w := &will{
+		body: body{topic: c.WillTopic, payload: c.WillPayload},
+		qos:  c.WillQos, retain: c.WillRetain, delay: time.Duration(props.WillDelayInterval) * time.Second,
+		life: props.MessageExpiryInterval,
 	}
-	return codes
+	if pk.ProtocolVersion == 5 {
+		w.props = willProperties(props)
+	}
+	return w
+}
+
+// message is the will as it is published.
+func (w *will) message() *body {
+	m := w.body
+	m.created = time.Now().Unix()
+	if w.life > 0 {
+		m.expiry = m.created + int64(w.life)
+	}
+	return &m
 }
 
 // willProperties are those of a will's message (MQTT 5.0, 3.1.3.2).
-func willProperties(p packets.Properties) packets.Properties {
-	return packets.Properties{
+func willProperties(p *packets.Properties) *packets.Properties {
+	return &packets.Properties{
 		PayloadFormat: p.PayloadFormat, PayloadFormatFlag: p.PayloadFormatFlag,
 		MessageExpiryInterval: p.MessageExpiryInterval,
 		ContentType:           p.ContentType,
@@ -104,34 +121,41 @@ func willProperties(p packets.Properties) packets.Properties {
 	}
 }
 
-// explain tells a client why what was read ends its connection, where there is a word for it.
+// explain ends a connection, and tells its client why, where there is a word for it (MQTT 5.0,
+// 4.13).
 func (c *conn) explain(err error) {
+	var code packets.Code
 	switch {
 	case errors.Is(err, errTooLarge):
-		c.dismiss(packets.ErrPacketTooLarge)
+		code = packets.ErrPacketTooLarge
 	case errors.Is(err, errMalformed):
-		c.dismiss(packets.ErrMalformedPacket)
+		code = packets.ErrMalformedPacket
 	case errors.Is(err, errAuth):
-		c.dismiss(packets.ErrProtocolViolation)
+		code = packets.ErrProtocolViolation
 	case errors.Is(err, errFlood):
-		c.dismiss(packets.ErrMessageRateTooHigh)
+		code = packets.ErrMessageRateTooHigh
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		c.dismiss(packets.ErrKeepAliveTimeout)
+		code = packets.ErrKeepAliveTimeout
+	case !errors.As(err, &code) || code.Code < packets.ErrUnspecifiedError.Code:
+		_ = c.Close()
+		return
 	}
+	c.dismiss(code)
 }
 
-// dismiss sends a client that has logged in a DISCONNECT, by version 5 (MQTT 5.0, 4.13). Only who
-// reads from the connection may call it.
+// dismiss ends the connection of a client that has logged in. By version 5 it is told why.
 func (c *conn) dismiss(code packets.Code) {
-	if c.client != nil && c.v5 {
-		_ = c.client.WritePacket(packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Disconnect}, ReasonCode: code.Code})
+	if c.v5 {
+		c.counts.out.add(typeDisconnect, 4)
+		_ = c.out.put(nil, func(p []byte) []byte { return append(p, typeDisconnect<<4, 2, code.Code, 0) }) // fails when it is gone
 	}
+	_ = c.Close()
 }
 
 // linger reads what a client that has logged in still sends until it hangs up as well: closing
 // with something unread resets a connection, and the client may never see why it was ended.
 func (c *conn) linger() {
-	if c.out.lingers.Load() && c.Conn.SetReadDeadline(time.Now().Add(c.out.timeout)) == nil {
+	if c.out.lingering() && c.Conn.SetReadDeadline(time.Now().Add(c.out.timeout)) == nil {
 		_, _ = io.CopyN(io.Discard, c.Conn, maxLinger)
 		_ = c.Conn.Close()
 	}

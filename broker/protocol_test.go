@@ -167,9 +167,8 @@ func TestKeepaliveIsImposed(t *testing.T) {
 			l := h.as("sensor")
 			l.version, l.change = version, func(pk *packets.Packet) { pk.Connect.Keepalive = c.asked }
 			_, ack := h.connect(t, l)
-			cl, _ := h.mq.Clients.Get("sensor/sensor1")
-			if got := cl.State.Keepalive; got != c.held {
-				t.Errorf("v%d, setting %s, asked %d: held to %d, want %d", version, c.setting, c.asked, got, c.held)
+			if got := h.session("sensor/sensor1").connection().keepalive; got != time.Duration(c.held)*time.Second {
+				t.Errorf("v%d, setting %s, asked %d: held to %s, want %d s", version, c.setting, c.asked, got, c.held)
 			}
 			told := ack.Properties.ServerKeepAlive
 			if version == 5 && (told != c.told || ack.Properties.ServerKeepAliveFlag != (told > 0)) {
@@ -296,10 +295,11 @@ func TestTopicAliasesShortenWhatIsSent(t *testing.T) {
 }
 
 func TestAliasesAreBounded(t *testing.T) {
-	a := newAliases(1<<16 - 1)
+	h := start(t)
+	h.in(t, h.v5("viewer", func(pk *packets.Packet) { pk.Properties.TopicAliasMaximum = 1<<16 - 1 }))
+	a := &h.session("viewer/viewer1").connection().aliases
 	for i := range 10 * maxAliases {
-		pk := packets.Packet{TopicName: strings.Repeat("x", i+1)}
-		if isNew := a.shorten(&pk); isNew != (i < maxAliases) {
+		if _, isNew := a.of(strings.Repeat("x", i+1)); isNew != (i < maxAliases) {
 			t.Fatalf("topic %d: new alias: %t", i, isNew)
 		}
 	}
@@ -342,9 +342,9 @@ func TestMessagesAgeInTheQueue(t *testing.T) {
 	hub.publish(last, "open", false)
 	x := h.session("viewer/viewer1")
 	x.mu.Lock()
-	now, front := time.Now().Unix(), x.queue.Front()
-	front.Value.(*outgoing).pk.Expiry = now
-	front.Next().Value.(*outgoing).pk.Expiry = now + 500
+	now, front := time.Now().Unix(), x.queue.front
+	front.expiry = now
+	front.next.expiry = now + 500
 	x.mu.Unlock()
 
 	p = h.in(t, l)

@@ -8,9 +8,9 @@ import (
 	"maps"
 	"net"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
@@ -27,7 +27,6 @@ const (
 const (
 	sessionLife   = 24 * time.Hour   // how long a session that asks for it is kept while its client is away
 	sysInterval   = 60               // seconds between $SYS messages, which only the hub may read
-	ownPending    = 64               // messages on $SYS waiting for one client; all others take our way
 	closePatience = 10 * time.Second // how long Close waits for clients to go
 )
 
@@ -36,13 +35,16 @@ var ErrClosed = errors.New("the broker is closed")
 
 // Server is the embedded broker.
 type Server struct {
-	cfg        Config
-	users      *Users
-	log        *slog.Logger
-	mq         *mqtt.Server
-	store      *retained
-	sessionLog *sessionLog
-	throttle   *throttle
+	cfg      Config
+	users    *Users
+	log      *slog.Logger
+	mq       *mqtt.Server
+	kept     *keptLog
+	retained retained
+	throttle *throttle
+	routes   routes
+	changes  atomic.Uint64 // of what routes depend on
+	buffers  buffers
 
 	plain, secure net.Listener // nil when not asked for
 	identity      *identity    // nil without secure
@@ -65,13 +67,10 @@ type Server struct {
 	limits   map[string]*limiter // by user
 	serving  sync.WaitGroup      // connections being served
 	lobby    *lobby              // the connections not yet logged in
-	wrong    wrongs
+	wrong    error               // why messages cannot be kept
 	past     bygone
 	lastSeen map[string]time.Time // by user, of connections that have ended
 }
-
-// wrongs are the stores that could not write.
-type wrongs struct{ retained, sessions error }
 
 type watch struct {
 	filter string
@@ -92,26 +91,27 @@ func Start(cfg Config, users *Users, log *slog.Logger, prepare ...func(*Server))
 	s := &Server{
 		cfg: cfg, users: users, log: log.With("component", "broker"),
 		conns: map[*conn]struct{}{}, sessions: map[string]*session{}, deep: map[string]*session{}, limits: map[string]*limiter{}, lobby: newLobby(cfg.MaxLogins),
-		began: time.Now(), lastSeen: map[string]time.Time{}, clock: func() bool { return true },
+		retained: retained{last: map[string]uint64{}}, began: time.Now(), lastSeen: map[string]time.Time{}, clock: func() bool { return true },
 	}
 	s.mq = mqtt.New(options(cfg))
 	if err := s.mq.AddHook(&hook{s: s}, nil); err != nil {
 		return nil, fmt.Errorf("bus: %w", err)
 	}
-	if err := s.restore(); err != nil {
-		return nil, fmt.Errorf("bus: %w", err)
+	var err error
+	if s.throttle, err = openThrottle(filepath.Join(cfg.Dir, "logins.json"), s.tellBlock); err != nil {
+		s.log.Warn("logins that were blocked are free", "error", err)
 	}
-	if err := s.restoreSessions(); err != nil {
+	if err := s.restore(); err != nil {
 		return nil, fmt.Errorf("bus: %w", err)
 	}
 	for _, f := range prepare {
 		f(s)
 	}
 	if err := s.listen(); err != nil {
-		return nil, errors.Join(fmt.Errorf("bus: %w", err), s.closeListeners(), s.sessionLog.close())
+		return nil, errors.Join(fmt.Errorf("bus: %w", err), s.closeListeners(), s.kept.close())
 	}
 	if err := s.mq.Serve(); err != nil {
-		return nil, errors.Join(fmt.Errorf("bus: %w", err), s.closeListeners(), s.sessionLog.close())
+		return nil, errors.Join(fmt.Errorf("bus: %w", err), s.closeListeners(), s.kept.close())
 	}
 	users.watch(s.Cut)
 	s.accept(s.plain, "plain")
@@ -128,31 +128,11 @@ func options(cfg Config) *mqtt.Options {
 	c.MaximumSessionExpiryInterval = uint32(sessionLife / time.Second)
 	c.MaximumClients = int64(cfg.MaxClients)
 	c.ReceiveMaximum = receiveMaximum // to be told; we count, and by version 5 only
-	c.MaximumClientWritesPending = ownPending
 	c.TopicAliasMaximum = 0
 	c.SharedSubAvailable = 0
 	c.MinimumProtocolVersion = 4
 	c.Compatibilities.NoInheritedPropertiesOnAck = true
 	return &mqtt.Options{Capabilities: c, SysTopicResendInterval: sysInterval, Logger: slog.New(slog.DiscardHandler)}
-}
-
-// restore hands the kept messages to the broker. A damaged file costs its own message only.
-func (s *Server) restore() error {
-	var err error
-	if s.store, err = openRetained(filepath.Join(s.cfg.Dir, "retained")); err != nil {
-		return err
-	}
-	if s.throttle, err = openThrottle(filepath.Join(s.cfg.Dir, "logins.json"), s.tellBlock); err != nil {
-		s.log.Warn("logins that were blocked are free", "error", err)
-	}
-	pks, err := s.store.load(time.Now().Unix())
-	if err != nil {
-		s.log.Warn("some retained messages are lost", "error", err)
-	}
-	for _, pk := range pks {
-		s.mq.Topics.RetainMessage(pk)
-	}
-	return nil
 }
 
 func (s *Server) listen() (err error) {
@@ -213,8 +193,7 @@ func (s *Server) admitConn(raw net.Conn, id string) {
 		return
 	}
 	var c *conn
-	c = newConn(raw, s.cfg, func() { s.lobby.leave(c, from) })
-	c.slow = s.slow
+	c = newConn(raw, s.cfg, &s.buffers, func() { s.lobby.leave(c, from) })
 	c.certified = id == overTLS && s.cfg.TLSClientCA != ""
 	if out, first := s.lobby.enter(c, from, time.Now()); out != nil {
 		s.totals.turnedAway.Add(1)
@@ -236,44 +215,6 @@ func (s *Server) admitConn(raw net.Conn, id string) {
 	s.serving.Add(1)
 	s.mu.Unlock()
 	go s.serve(c, id)
-}
-
-// serve runs one connection to its end. Whatever happens costs that connection only.
-func (s *Server) serve(c *conn, id string) {
-	defer c.linger() // holds up nobody
-	defer s.serving.Done()
-	defer s.forget(c)
-	defer func() {
-		if r := recover(); r != nil {
-			s.totals.panics.Add(1)
-			s.log.Error("a packet made the broker panic: its sender was cut", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
-		}
-	}()
-	// Covers the TLS handshake, too. The broker sets its own when the client is in.
-	if err := c.Conn.SetDeadline(time.Now().Add(s.cfg.LoginTimeout)); err != nil {
-		return
-	}
-	if !s.shakeHands(c) {
-		return
-	}
-	if err := s.mq.EstablishConnection(id, c); err != nil && c.client == nil && !errors.Is(err, errRefused) {
-		s.log.Debug("no login", keyRemote, c.RemoteAddr().String(), "why", err.Error())
-	}
-}
-
-// forget cleans up after a connection, also where the broker could not.
-func (s *Server) forget(c *conn) {
-	c.settled()
-	if c.client != nil && !c.left {
-		c.client.Stop(packets.ErrUnspecifiedError)
-		s.depart(c.client, c)
-	}
-	c.release()
-	_ = c.Close()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.conns, c)
-	s.retire(c)
 }
 
 // Addr is the plaintext address in use; "" when there is none.
@@ -301,18 +242,8 @@ func (s *Server) OnPublish(filter string, f func(user string, m Message)) error 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.shows = append(s.shows, watch{filter, f})
+	s.changes.Add(1)
 	return nil
-}
-
-func (s *Server) show(user string, pk packets.Packet) {
-	s.mu.Lock()
-	shows := s.shows // only ever appended to
-	s.mu.Unlock()
-	for _, w := range shows {
-		if Match(w.filter, pk.TopicName) {
-			w.f(user, Message{Topic: pk.TopicName, Payload: pk.Payload, QoS: pk.FixedHeader.Qos, Retain: pk.FixedHeader.Retain})
-		}
-	}
 }
 
 // OnFault has f called when retained or queued messages can no longer be written, and with nil
@@ -324,31 +255,22 @@ func (s *Server) OnFault(f func(error)) {
 	s.faults = append(s.faults, f)
 }
 
-// judge tells of it when what must be kept can no longer be written, or can again.
-func (s *Server) judge(part *error, err error) {
+// judgeDisk tells of it when what must be kept can no longer be written, or can again.
+func (s *Server) judgeDisk(err error) {
 	s.mu.Lock()
-	before := errors.Join(s.wrong.retained, s.wrong.sessions)
-	*part = err
-	now := errors.Join(s.wrong.retained, s.wrong.sessions)
+	before := s.wrong
+	s.wrong = err
 	faults := s.faults
 	s.mu.Unlock()
-	if (before != nil) == (now != nil) {
+	if (before != nil) == (err != nil) {
 		return
 	}
-	if now != nil {
-		s.log.Error("messages cannot be kept: free or repair the disk", "error", now)
+	if err != nil {
+		s.log.Error("messages cannot be kept: free or repair the disk", "error", err)
 	}
 	for _, f := range faults {
-		f(now)
+		f(err)
 	}
-}
-
-// disconnect ends a connection, telling the client why where its protocol knows how.
-func (s *Server) disconnect(cl *mqtt.Client, code packets.Code) {
-	if cl.Properties.ProtocolVersion == 5 && !cl.Closed() {
-		_ = s.mq.DisconnectClient(cl, code) // also stops; its error is the code
-	}
-	cl.Stop(code)
 }
 
 // Close disconnects everybody, tells their wills, and stops. It waits at most ten seconds.
@@ -361,24 +283,25 @@ func (s *Server) Close() error {
 	s.closed = true
 	s.mu.Unlock()
 	err := s.closeListeners()
-	for _, cl := range s.mq.Clients.GetAll() {
-		s.disconnect(cl, packets.ErrServerShuttingDown)
-	}
 	s.mu.Lock()
-	rest := slices.Collect(maps.Keys(s.conns))
+	conns, sessions := slices.Collect(maps.Keys(s.conns)), slices.Collect(maps.Values(s.sessions))
 	s.mu.Unlock()
-	for _, c := range rest {
+	for _, x := range sessions {
+		if c := x.connection(); c != nil {
+			c.dismiss(packets.ErrServerShuttingDown)
+		}
+	}
+	for _, c := range conns {
 		_ = c.Close() // those that never logged in
 	}
-	s.mu.Lock()
-	for _, x := range s.sessions {
-		x.forgetWill()
-	}
-	s.mu.Unlock()
 	done := make(chan error, 1)
 	go func() {
 		s.serving.Wait()
-		done <- errors.Join(s.mq.Close(), s.sessionLog.close())
+		for _, x := range sessions {
+			x.forgetTimers()
+			x.noteUnsent()
+		}
+		done <- errors.Join(s.mq.Close(), s.kept.close())
 	}()
 	select {
 	case e := <-done:

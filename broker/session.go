@@ -1,13 +1,11 @@
 package broker
 
 import (
-	"container/list"
 	"crypto/sha256"
 	"slices"
 	"sync"
 	"time"
 
-	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/packets"
 )
 
@@ -21,8 +19,8 @@ const (
 
 // session is what the broker knows of a client beyond its connection, in place of mochi-mqtt
 // v2.7.9's, which keeps both directions' packet ids in one map, sends queued messages in the
-// wrong order, loses those that come while a session changes hands and drops what it has
-// acknowledged when a client is slow.
+// wrong order, loses those that come while a session changes hands, drops what it has
+// acknowledged when a client is slow, and leaves subscriptions behind when it expires.
 //
 // Everything sent at QoS 1 or 2 stands in queue, in order and with its packet id, until the
 // client has acknowledged it. The first of them, as many as the client's window takes, are sent.
@@ -30,154 +28,133 @@ type session struct {
 	id, user string
 	token    [sha256.Size]byte // the hash of what the user had when it began: with another token it is another's
 	version  byte
-	log      *sessionLog
+	log      *keptLog
 
-	mu     sync.Mutex
-	keep   bool   // while the client is away, and in the log
-	life   uint32 // seconds, by version 5
-	subs   map[string]packets.Subscription
-	conn   *conn        // nil while the client is away
-	cl     *mqtt.Client // nil until the client has been told that it is in
-	queue  *list.List   // of *outgoing
-	byID   map[uint16]*list.Element
-	unsent *list.Element // the first not sent on this connection
-	flying int           // sent and not acknowledged
-	lastID uint16
-	bytes  int
-	room   chan struct{}       // closed when the queue gets shorter; nil when nobody waits
-	behind time.Time           // since when the queue is over its bound; zero: it is not
-	taken  int                 // bytes acknowledged since
-	got    map[uint16]struct{} // QoS 2 packet ids of the client's that it has not released
-	will   *time.Timer         // tells a delayed will
-	seen   time.Time           // when something last came from a client that is away
+	mu      sync.Mutex
+	keep    bool   // while the client is away, and in the log
+	life    uint32 // seconds, by version 5
+	subs    map[string]packets.Subscription
+	filters int   // bytes that they take
+	conn    *conn // nil while the client is away
+	ready   bool  // the client has been told that it is in
+	queue   line
+	byID    map[uint16]*outgoing // of queue
+	unsent  *outgoing            // the first not sent on this connection
+	flying  int                  // sent and not acknowledged
+	lastID  uint16
+	bytes   int
+	room    chan struct{}       // closed when the queue gets shorter; nil when nobody waits
+	behind  time.Time           // since when the queue is over its bound; zero: it is not
+	taken   int                 // bytes acknowledged since
+	got     map[uint16]struct{} // QoS 2 packet ids of the client's that it has not released
+	seen    time.Time           // when something last came from a client that is away
+	until   time.Time           // when the session ends, if the client stays away
+	expiry  *time.Timer         // at until
+	will    *time.Timer         // tells a delayed will
+	tell    func()              // what it does
+
+	brief bool // it ends with its connection, by version 3.1.1; locked by Server.life
 }
 
-// outgoing is a message on its way to one client. pk is shared with other receivers.
-type outgoing struct {
-	pk       *packets.Packet
-	id       uint16 // 0 at QoS 0
-	qos      byte
-	retain   bool
-	subs     []int // subscription identifiers
-	again    bool  // sent before, perhaps
-	sent     bool  // on this connection
-	released bool  // QoS 2: the client has it, only the exchange is to be ended
+func newSession(id, user string, log *keptLog) *session {
+	return &session{id: id, user: user, log: log}
 }
 
-func newSession(id, user string, log *sessionLog) *session {
-	return &session{id: id, user: user, log: log, subs: map[string]packets.Subscription{}, queue: list.New(), byID: map[uint16]*list.Element{}, got: map[uint16]struct{}{}}
-}
-
-func (o *outgoing) size() int { return len(o.pk.TopicName) + len(o.pk.Payload) + queuedCost }
-
-// packet is o as it is sent.
-func (o *outgoing) packet() packets.Packet {
-	if o.released {
-		return answer(packets.Pubrel, o.id, 0)
-	}
-	pk := *o.pk
-	pk.FixedHeader = packets.FixedHeader{Type: packets.Publish, Qos: o.qos, Retain: o.retain, Dup: o.again && o.qos > 0}
-	pk.PacketID = o.id
-	pk.Properties.SubscriptionIdentifier = o.subs
-	return pk
-}
-
-func (o *outgoing) expired(now int64) bool {
-	return !o.released && o.pk.Expiry > 0 && o.pk.Expiry <= now
-}
-
-// answer is an acknowledgement.
-func answer(kind byte, id uint16, code byte) packets.Packet {
-	pk := packets.Packet{FixedHeader: packets.FixedHeader{Type: kind}, PacketID: id, ReasonCode: code}
-	if kind == packets.Pubrel {
-		pk.FixedHeader.Qos = 1
-	}
-	return pk
+// connection returns what the client is connected by; nil: it is away.
+func (x *session) connection() *conn {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.conn
 }
 
 // attach gives the session a new connection, on which nothing has been sent yet.
 func (x *session) attach(c *conn) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.conn, x.cl = c, nil
-	x.unsent, x.flying = x.queue.Front(), 0
+	x.conn, x.ready = c, false
+	x.unsent, x.flying = x.queue.front, 0
 	x.behind = time.Time{}
-	for e := x.queue.Front(); e != nil; e = e.Next() {
-		o := e.Value.(*outgoing)
+	for o := x.queue.front; o != nil; o = o.next {
 		o.again, o.sent = o.again || o.sent, false
 	}
-	if x.will != nil {
-		x.will.Stop()
-		x.will = nil
-	}
+	x.stopTimers()
 	x.makeRoom()
-}
-
-// forgetWill lets a delayed will go untold.
-func (x *session) forgetWill() {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.will != nil {
-		x.will.Stop()
-	}
 }
 
 // begin sends what is queued.
-func (x *session) begin(cl *mqtt.Client, c *conn) {
+func (x *session) begin(c *conn) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.conn == c {
-		x.cl = cl
-		x.pump()
+		x.ready = true
+		x.pump(&c.batch)
 	}
 }
 
-// detach takes the connection away, unless the session has another by now.
-func (x *session) detach(c *conn) (was bool) {
+// detach takes the connection away, unless the session has another by now, and reports whether
+// the session is kept without one.
+func (x *session) detach(c *conn) (keep bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.conn != c {
-		return false
+	if x.conn == c {
+		x.conn, x.ready, x.seen = nil, false, c.counts.seen()
+		x.makeRoom()
 	}
-	x.conn, x.cl, x.seen = nil, nil, c.counts.seen()
-	x.makeRoom()
-	return true
+	return x.keep
 }
 
 // send writes a QoS 0 message. It is dropped when the client is away or too far behind.
-func (x *session) send(o *outgoing) {
+func (x *session) send(o *outgoing, b *batch) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	switch {
-	case x.cl == nil:
+	case !x.ready:
 	case x.conn.out.fits(o.size()):
-		_ = x.write(o)
+		_ = x.conn.message(o, b) // one too long is left out, too
 	default:
 		x.conn.counts.dropped.Add(1)
 	}
 }
 
-// enqueue takes a message for the client, unless that is away for good, and returns what to
-// wait for before anybody is told that it is safe.
-func (x *session) enqueue(o *outgoing) (record uint64) {
+// offer takes a message for the client if there is room for it, and returns what to wait for
+// before anybody is told that it is safe.
+func (x *session) offer(o *outgoing, limit int, b *batch) (record uint64, ok bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.conn == nil && !x.keep || x.queue.Len() >= maxQueued {
+	if !x.hasRoom(o.size(), limit) {
+		return 0, false
+	}
+	return x.add(o, b), true
+}
+
+// enqueue takes a message in any case.
+func (x *session) enqueue(o *outgoing, b *batch) (record uint64) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.add(o, b)
+}
+
+// add queues a message, unless the client is away for good. The caller holds the lock.
+func (x *session) add(o *outgoing, b *batch) (record uint64) {
+	if x.conn == nil && !x.keep || x.queue.n >= maxQueued {
 		return 0
 	}
 	o.id = x.nextID()
-	record = x.note(o.note())
+	record = x.note(note{kind: noteMsg, pid: o.id, msg: o})
 	x.push(o)
-	x.pump()
+	x.pump(b)
 	return record
 }
 
 func (x *session) push(o *outgoing) {
-	e := x.queue.PushBack(o)
-	x.byID[o.id] = e
+	x.queue.push(o)
+	if x.byID == nil {
+		x.byID = map[uint16]*outgoing{}
+	}
+	x.byID[o.id] = o
 	x.bytes += o.size()
 	if x.unsent == nil {
-		x.unsent = e
+		x.unsent = o
 	}
 }
 
@@ -192,28 +169,44 @@ func (x *session) nextID() uint16 {
 }
 
 // pump sends as many messages as the client takes now. The caller holds the lock.
-func (x *session) pump() {
-	for x.cl != nil && x.unsent != nil && x.flying < x.conn.window {
-		e := x.unsent
-		x.unsent = e.Next()
-		o := e.Value.(*outgoing)
-		if o.expired(time.Now().Unix()) {
-			x.remove(e)
+func (x *session) pump(b *batch) {
+	for x.ready && x.unsent != nil && x.flying < x.conn.window {
+		o := x.unsent
+		x.unsent = o.next
+		if o.expired() {
+			x.remove(o)
 			continue
 		}
 		o.sent = true
 		x.flying++
-		if err := x.write(o); err == packets.ErrPacketTooLarge { // for this client
-			x.remove(e) // (MQTT 5.0, 3.1.2.11.4)
+		if err := x.conn.message(o, b); err == packets.ErrPacketTooLarge { // for this client
+			x.remove(o) // (MQTT 5.0, 3.1.2.11.4)
 		}
 	}
 }
 
+// message sends o. The caller holds the session's lock.
+func (c *conn) message(o *outgoing, b *batch) error {
+	kind, f, isNew := byte(typePubrel), form{v5: c.v5, most: c.longest}, false
+	if !o.released {
+		kind = typePublish
+		f.alias, isNew = c.aliases.of(o.topic)
+		f.bare = f.alias > 0 && !isNew
+	}
+	n, err := c.out.message(b, o, f)
+	if err == nil {
+		c.counts.out.add(kind, n)
+	} else if isNew { // the client has not seen it
+		delete(c.aliases.known, o.topic)
+	}
+	return err
+}
+
 // remove is the end of a message. The caller holds the lock.
-func (x *session) remove(e *list.Element) {
-	o := x.queue.Remove(e).(*outgoing)
+func (x *session) remove(o *outgoing) {
+	x.queue.remove(o)
 	delete(x.byID, o.id)
-	x.note(note{Kind: noteDone, PID: o.id})
+	x.note(note{kind: noteDone, pid: o.id})
 	if o.sent {
 		x.flying--
 	}
@@ -231,23 +224,22 @@ func (x *session) makeRoom() {
 
 // acked deals with a client's answer to a message sent to it, and reports whether there is one
 // of this packet id that it can be an answer to, and what to wait for before going on.
-func (x *session) acked(kind byte, id uint16, refused bool) (known bool, record uint64) {
+func (x *session) acked(kind byte, id uint16, refused bool, b *batch) (known bool, record uint64) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	e := x.byID[id]
-	if e == nil || !e.Value.(*outgoing).sent {
+	o := x.byID[id]
+	if o == nil || !o.sent {
 		return false, 0
 	}
-	o := e.Value.(*outgoing)
 	switch {
 	case kind == packets.Puback && o.qos == 1,
 		kind == packets.Pubrec && o.qos == 2 && refused && !o.released,
 		kind == packets.Pubcomp && o.released:
-		x.remove(e)
-		x.pump()
+		x.remove(o)
+		x.pump(b)
 	case kind == packets.Pubrec && o.qos == 2:
 		o.released = true
-		return true, x.note(note{Kind: noteRel, PID: id})
+		return true, x.note(note{kind: noteRel, pid: id})
 	default:
 		return false, 0
 	}
@@ -262,8 +254,11 @@ func (x *session) receive(id uint16) (isNew bool, record uint64) {
 	if _, had := x.got[id]; had {
 		return false, 0
 	}
+	if x.got == nil {
+		x.got = map[uint16]struct{}{}
+	}
 	x.got[id] = struct{}{}
-	return true, x.note(note{Kind: noteGot, PID: id})
+	return true, x.note(note{kind: noteGot, pid: id})
 }
 
 // release forgets a QoS 2 message of the client and reports whether there was one.
@@ -273,7 +268,7 @@ func (x *session) release(id uint16) bool {
 	_, had := x.got[id]
 	delete(x.got, id)
 	if had {
-		x.note(note{Kind: noteFree, PID: id})
+		x.note(note{kind: noteFree, pid: id})
 	}
 	return had
 }
@@ -301,10 +296,7 @@ func (x *session) fits(size, limit int, patience time.Duration) bool {
 
 // roomFor reports whether there is room or, when it pays to wait, what to wait for.
 func (x *session) roomFor(size, limit int, patience time.Duration) (bool, <-chan struct{}) {
-	if x.queue.Len() == 0 || x.bytes+size <= limit && x.queue.Len() < maxQueued {
-		if x.bytes < limit/2 {
-			x.behind = time.Time{}
-		}
+	if x.hasRoom(size, limit) {
 		return true, nil
 	}
 	if x.conn == nil || x.conn.out.closed() {
@@ -323,6 +315,17 @@ func (x *session) roomFor(size, limit int, patience time.Duration) (bool, <-chan
 	return false, x.room
 }
 
+// hasRoom reports whether there is room for a message of so many bytes. The caller holds the lock.
+func (x *session) hasRoom(size, limit int) bool {
+	if x.queue.n > 0 && (x.bytes+size > limit || x.queue.n >= maxQueued) {
+		return false
+	}
+	if x.bytes < limit/2 {
+		x.behind = time.Time{}
+	}
+	return true
+}
+
 // cut ends the connection of a client that does not take what is sent to it.
 func (x *session) cut() {
 	x.mu.Lock()
@@ -336,7 +339,7 @@ func (x *session) cut() {
 func (x *session) over(limit int) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return x.bytes > limit || x.queue.Len() >= maxQueued
+	return x.bytes > limit || x.queue.n >= maxQueued
 }
 
 // identifiers returns the subscription identifiers of a subscription that may be several.

@@ -1,16 +1,13 @@
 package broker
 
 import (
-	"sync"
 	"time"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/packets"
 )
 
-// A session changes hands, begins and ends under s.life, from the moment the broker looks for
-// an older one to the answer to the CONNECT: mochi-mqtt v2.7.9 takes no lock for it, and the end
-// of the old connection may remove the new one.
+// A session begins, changes hands and ends under s.life. Wills are told when that is free.
 
 func (s *Server) session(id string) *session {
 	s.mu.Lock()
@@ -21,6 +18,7 @@ func (s *Server) session(id string) *session {
 func (s *Server) setSession(id string, x *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	defer s.changes.Add(1)
 	delete(s.deep, id)
 	if x == nil {
 		delete(s.sessions, id)
@@ -29,150 +27,159 @@ func (s *Server) setSession(id string, x *session) {
 	s.sessions[id] = x
 }
 
-// establish gives a client that has logged in its session, an old or a new one. c.settled must
-// be called after it.
-func (s *Server) establish(cl *mqtt.Client, c *conn, clean bool) {
-	s.life.Lock()
-	c.settled = sync.OnceFunc(s.life.Unlock)
-	x := s.session(cl.ID)
-	before, known := s.mq.Clients.Get(cl.ID)
-	if x != nil && (!known || clean || transient(before)) {
-		s.drop(x)
-		x = nil
-	}
-	if x == nil {
-		x = newSession(cl.ID, userOf(cl), s.sessionLog)
+// establish gives a client that has logged in its session, an old or a new one, and reports
+// whether it is an old one.
+func (s *Server) establish(cl *mqtt.Client, c *conn) (present bool) {
+	x := s.claim(cl.ID, cl.Properties.Clean)
+	defer s.life.Unlock()
+	present = x != nil
+	if !present {
+		x = newSession(cl.ID, string(cl.Properties.Username), s.kept)
 		x.token = c.token
 		s.setSession(cl.ID, x)
 	}
+	x.brief = cl.Properties.Clean && cl.Properties.ProtocolVersion < 5
 	x.persist(life(cl))
 	c.session = x
 	x.attach(c)
 	if !s.users.holds(x.user, c.token) { // revoked since it was checked, before there was a session to cut
 		c.out.abort(errRefused)
 	}
+	return present
 }
 
-// transient reports whether a session ends with its connection by version 3.1.1.
-func transient(cl *mqtt.Client) bool {
-	return cl.Properties.Clean && cl.Properties.ProtocolVersion < 5
+// claim locks s.life and returns the session of a client id; nil: there is none, or no longer.
+// Who is connected with it is sent away first.
+func (s *Server) claim(id string, clean bool) *session {
+	for {
+		s.life.Lock()
+		x := s.session(id)
+		if x == nil {
+			return nil
+		}
+		c := x.connection()
+		then := func() {}
+		switch {
+		case c != nil:
+			then = func() { s.sendAway(c, packets.ErrSessionTakenOver) }
+		case clean || x.brief:
+			then = s.drop(x)
+		default:
+			return x
+		}
+		s.life.Unlock()
+		then()
+	}
 }
 
-// expires reports whether a session ends with its connection.
-func expires(cl *mqtt.Client) bool {
-	return transient(cl) || cl.Properties.ProtocolVersion == 5 && cl.Properties.Props.SessionExpiryInterval == 0
+// sendAway ends a connection, and returns when its session is free of it and its will is told.
+func (s *Server) sendAway(c *conn, code packets.Code) {
+	c.dismiss(code)
+	s.part(c)
 }
 
 // life returns by what version of MQTT a client speaks, whether its session is kept when it
 // goes, and for how many seconds (version 5).
 func life(cl *mqtt.Client) (version byte, keep bool, seconds uint32) {
-	return cl.Properties.ProtocolVersion, !expires(cl), min(cl.Properties.Props.SessionExpiryInterval, uint32(sessionLife/time.Second))
+	version, seconds = cl.Properties.ProtocolVersion, cl.Properties.Props.SessionExpiryInterval
+	if version < 5 {
+		return version, !cl.Properties.Clean, 0
+	}
+	return version, seconds > 0, min(seconds, uint32(sessionLife/time.Second))
 }
 
-// depart sees a client off: its session ends or waits, its will is told.
-func (s *Server) depart(cl *mqtt.Client, c *conn) {
-	c.settled()
-	c.left = true
-	if c.session == nil {
-		return
-	}
-	s.life.Lock()
+// part takes a connection from its session, which ends or waits, and tells the will. It does so
+// once; whoever comes later waits for that.
+func (s *Server) part(c *conn) {
+	c.parting.Do(func() {
+		if c.session == nil {
+			return
+		}
+		s.life.Lock()
+		then := s.leave(c)
+		s.life.Unlock()
+		then()
+	})
+}
+
+// leave takes a connection from its session. It returns what is to be done when s.life, which
+// the caller holds, is free.
+func (s *Server) leave(c *conn) (then func()) {
 	x := c.session
-	was := x.detach(c)
-	over := was && (expires(cl) || !s.users.holds(x.user, c.token))
-	switch {
-	case over:
-		s.forgetClient(cl)
+	keep := x.detach(c)
+	tell := func() {
+		if !c.polite.Load() {
+			s.tellWill(x, c)
+		}
+	}
+	if s.session(x.id) != x {
+		return tell
+	}
+	if !keep || !s.users.holds(x.user, c.token) {
 		s.drop(x)
-	case was:
-		x.persist(life(cl)) // which the goodbye may have changed
+		return tell
 	}
-	if now, ok := s.mq.Clients.Get(cl.ID); !ok || now != cl {
-		cl.ID = "" // the broker deletes by it, and it may be another's by now
+	x.await(s.expire)
+	if c.will != nil && c.will.delay > 0 {
+		x.delayWill(c.will.delay, tell)
+		return func() {}
 	}
-	s.life.Unlock()
-	if cl.StopCause() == packets.CodeDisconnect && c.goodbye {
-		return
-	}
-	if delay := c.will.WillDelayInterval; delay > 0 && !over {
-		x.delayWill(time.Duration(delay)*time.Second, func() { s.tellWill(x, c) })
-		return
-	}
-	s.tellWill(x, c)
+	return tell
 }
 
-func (x *session) delayWill(d time.Duration, tell func()) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.conn == nil {
-		x.will = time.AfterFunc(d, tell)
-	}
-}
-
-// drop ends a session that no connection has any more. The caller holds s.life.
-func (s *Server) drop(x *session) {
+// drop ends a session. It returns what is to be done when s.life, which the caller holds, is
+// free: to tell a will that was to come later, but not later than this (MQTT 5.0, 3.1.3.2.2).
+func (s *Server) drop(x *session) (then func()) {
 	if s.session(x.id) == x {
 		s.setSession(x.id, nil)
 	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.note(note{Kind: noteEnd})
-	if x.will != nil && x.will.Stop() {
-		x.will.Reset(0) // a will waits no longer than its session (MQTT 5.0, 3.1.3.2.2)
+	filters, will := x.end()
+	for _, f := range filters {
+		s.mq.Topics.Unsubscribe(f, x.id)
 	}
-	x.conn, x.cl, x.keep = nil, nil, false
-	x.makeRoom()
+	s.changes.Add(1)
+	return will
 }
 
-// end ends a session, connected or not, and reports whether there was still one.
-func (s *Server) end(x *session) bool {
+// end ends a session, connected or not, and reports whether there was still one. Its connection
+// ends, too, and parts by itself.
+func (s *Server) end(x *session, code packets.Code) bool {
 	s.life.Lock()
-	defer s.life.Unlock()
 	if s.session(x.id) != x {
+		s.life.Unlock()
 		return false
 	}
-	if cl, ok := s.mq.Clients.Get(x.id); ok {
-		cl.Stop(packets.ErrQuotaExceeded)
-		s.forgetClient(cl)
+	c := x.connection()
+	then := s.drop(x)
+	s.life.Unlock()
+	if c != nil {
+		c.dismiss(code)
 	}
-	s.drop(x)
+	go then() // the caller may be one that others wait for
 	return true
 }
 
 // expire ends the session of a client that has been away for too long.
-func (s *Server) expire(cl *mqtt.Client) {
+func (s *Server) expire(x *session) {
 	s.life.Lock()
-	defer s.life.Unlock()
-	x := s.session(cl.ID)
-	if x == nil {
-		return
+	then := func() {}
+	if s.session(x.id) == x && x.overdue(time.Now()) {
+		then = s.drop(x)
 	}
-	x.mu.Lock()
-	back := x.conn != nil
-	x.mu.Unlock()
-	if !back {
-		s.mq.UnsubscribeClient(cl) // which mochi-mqtt v2.7.9 leaves out
-		s.drop(x)
-	}
-}
-
-// forgetClient makes the broker forget a client and its subscriptions. The caller holds s.life.
-func (s *Server) forgetClient(cl *mqtt.Client) {
-	s.mq.UnsubscribeClient(cl)
-	if now, ok := s.mq.Clients.Get(cl.ID); ok && now == cl {
-		s.mq.Clients.Delete(cl.ID)
-	}
+	s.life.Unlock()
+	then()
 }
 
 // Cut closes the connections of a user and drops its sessions. Revoking a user and rotating its
-// token do it.
+// token do it. When it returns, the wills of those who may still have one are told.
 func (s *Server) Cut(user string) {
 	for _, x := range s.sessionsOf(user) {
 		s.log.Info("connection cut", keyUser, user, keyClient, x.id)
-		if cl, ok := s.mq.Clients.Get(x.id); ok {
-			s.disconnect(cl, packets.ErrNotAuthorized)
+		c := x.connection()
+		s.end(x, packets.ErrNotAuthorized)
+		if c != nil {
+			s.part(c)
 		}
-		s.end(x)
 	}
 }
 
@@ -186,4 +193,75 @@ func (s *Server) sessionsOf(user string) []*session {
 		}
 	}
 	return all
+}
+
+// end makes the session one that is no more. It returns what it had subscribed to, and what
+// tells its delayed will.
+func (x *session) end() (filters []string, will func()) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.note(note{kind: noteEnd})
+	for f := range x.subs {
+		filters = append(filters, f)
+	}
+	x.conn, x.ready, x.keep, x.subs = nil, false, false, nil
+	x.makeRoom()
+	will = func() {}
+	if x.stopTimers() {
+		will = x.tell
+	}
+	return filters, will
+}
+
+// stopTimers is for a session that comes back or ends. It reports whether a will was to be told
+// and now will not. The caller holds the lock.
+func (x *session) stopTimers() (will bool) {
+	if x.expiry != nil {
+		x.expiry.Stop()
+		x.expiry = nil
+	}
+	if x.will != nil {
+		will = x.will.Stop()
+		x.will = nil
+	}
+	return will
+}
+
+// await has f called with a session that nobody has come back to for the whole of its life.
+func (x *session) await(f func(*session)) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.conn != nil || !x.keep {
+		return
+	}
+	life := sessionLife
+	if x.version == 5 {
+		life = time.Duration(x.life) * time.Second
+	}
+	x.until = time.Now().Add(life)
+	x.expiry = time.AfterFunc(life, func() { f(x) })
+}
+
+// overdue reports whether the client has been away for too long.
+func (x *session) overdue(now time.Time) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.conn == nil && !now.Before(x.until)
+}
+
+// delayWill has a will told later, unless the client comes back.
+func (x *session) delayWill(d time.Duration, tell func()) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.conn == nil {
+		x.tell = tell
+		x.will = time.AfterFunc(d, tell)
+	}
+}
+
+// forgetTimers lets a delayed will go untold, and the session be as it is.
+func (x *session) forgetTimers() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.stopTimers()
 }

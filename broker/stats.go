@@ -2,7 +2,6 @@ package broker
 
 import (
 	"cmp"
-	"errors"
 	"maps"
 	"net"
 	"os"
@@ -130,12 +129,12 @@ func (f *Flow) add(g Flow) {
 func (s *Server) Stats() Stats {
 	st := Stats{
 		Since: s.began.UTC(), Uptime: time.Since(s.began).Seconds(), Users: len(s.users.List()), Retained: s.mq.Topics.Retained.Len() - len(s.mq.Topics.Messages("$SYS/#")),
-		LoggingIn: s.lobby.count(), LogBytes: s.sessionLog.bytes(), Totals: s.totals.now(), Flooding: s.Flooding(),
+		LoggingIn: s.lobby.count(), LogBytes: s.kept.bytes(), Totals: s.totals.now(), Flooding: s.Flooding(),
 	}
 	st.BlockedAddresses, st.BlockedUsers = s.Blocked()
 	s.mu.Lock()
 	sessions := slices.Collect(maps.Values(s.sessions))
-	if err := errors.Join(s.wrong.retained, s.wrong.sessions); err != nil {
+	if err := s.wrong; err != nil {
 		st.Unkept = err.Error()
 	}
 	st.In, st.Out, st.Dropped = s.past.flows()
@@ -173,7 +172,7 @@ func (x *session) stats() ClientStats {
 	defer x.mu.Unlock()
 	c := ClientStats{
 		User: x.user, Client: strings.TrimPrefix(x.id, x.user+"/"), Version: "3.1.1", Seen: x.seen,
-		Queued: x.queue.Len(), QueueBytes: x.bytes, InFlight: x.flying,
+		Queued: x.queue.n, QueueBytes: x.bytes, InFlight: x.flying,
 	}
 	if x.version == 5 {
 		c.Version = "5"
@@ -196,7 +195,7 @@ func remote(c net.Conn) string {
 }
 
 // bytes returns the size of the log's files, which another goroutine writes meanwhile.
-func (l *sessionLog) bytes() (n int) {
+func (l *keptLog) bytes() (n int) {
 	names, _ := filepath.Glob(filepath.Join(l.dir, "*"+logSuffix)) // fails for a bad pattern only
 	for _, name := range names {
 		if info, err := os.Stat(name); err == nil {

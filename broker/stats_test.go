@@ -209,7 +209,7 @@ func BenchmarkStats(b *testing.B) {
 	}
 	defer s.Close()
 	for i := range 1000 {
-		x := newSession(fmt.Sprintf("viewer/%d", i), "viewer", s.sessionLog)
+		x := newSession(fmt.Sprintf("viewer/%d", i), "viewer", s.kept)
 		s.setSession(x.id, x)
 	}
 	for b.Loop() {

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/doorhub/doorhub/door"
@@ -44,6 +45,7 @@ type Users struct {
 	mu      sync.RWMutex
 	known   map[string]account
 	watches []func(name string)
+	changes atomic.Uint64 // grows after each
 }
 
 type account struct {
@@ -158,10 +160,10 @@ func (u *Users) Revoke(name string) error {
 		u.mu.Unlock()
 		return fmt.Errorf("user %s: %w", name, ErrUserUnknown)
 	}
-	delete(u.known, name)
+	u.forget(name)
 	err := u.write()
 	if err != nil {
-		u.known[name] = a
+		u.set(a)
 	}
 	u.mu.Unlock()
 	if err == nil {
@@ -180,18 +182,29 @@ func (u *Users) issue(a account) (string, error) {
 	a.hash = sha256.Sum256([]byte(token))
 	a.Token = hex.EncodeToString(a.hash[:])
 	before, had := u.known[a.Name]
-	u.known[a.Name] = a
+	u.set(a)
 	if a.lent {
 		return token, nil
 	}
 	if err := u.write(); err != nil {
-		delete(u.known, a.Name)
+		u.forget(a.Name)
 		if had {
-			u.known[a.Name] = before
+			u.set(before)
 		}
 		return "", err
 	}
 	return token, nil
+}
+
+// set and forget change what is known. The caller holds the lock.
+func (u *Users) set(a account) {
+	u.known[a.Name] = a
+	u.changes.Add(1)
+}
+
+func (u *Users) forget(name string) {
+	delete(u.known, name)
+	u.changes.Add(1)
 }
 
 func (u *Users) write() error {
