@@ -220,8 +220,8 @@ func packetsToSend(t *testing.T) int64 {
 	if os.Getenv("DOORHUB_SOAK") != "" {
 		return 10_000_000
 	}
-	t.Log("100,000 packets; DOORHUB_PACKETS or DOORHUB_SOAK make it more")
-	return 100_000
+	t.Log("50,000 packets; DOORHUB_PACKETS or DOORHUB_SOAK make it more")
+	return 50_000
 }
 
 // TestSoakMutatedPackets sends mutated packets, before and after a login, on connections of which

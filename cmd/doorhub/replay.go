@@ -15,9 +15,10 @@ import (
 )
 
 const (
-	replayRate    = 200              // events a second to one user: a broker elsewhere does not say when it drops some
-	replayBacklog = 64 << 10         // bytes that may wait for a client before its replay does: what is live stands behind them
-	replayStall   = 30 * time.Second // without the client taking anything; then the replay ends
+	replayRate    = 200                    // events a second to one user: a broker elsewhere does not say when it drops some
+	replayBacklog = 64 << 10               // bytes that may wait for a client before its replay does: what is live stands behind them
+	replayStall   = 30 * time.Second       // without the client taking anything; then the replay ends
+	replayPause   = 100 * time.Millisecond // between two requests of one user
 )
 
 // Why a replay ends before its time.
@@ -119,6 +120,7 @@ func (r *replayer) serve(ctx context.Context, user string) {
 		if err != nil && one.Err() == nil {
 			r.log.Info("a replay ended early", "user", user, "why", err.Error())
 		}
+		<-time.After(replayPause) // who asks without end keeps the hub no busier than this
 	}
 }
 
