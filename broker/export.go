@@ -75,8 +75,8 @@ const mosquittoHead = `# Who may do what on the house's bus, for Mosquitto 2: it
 # What Mosquitto cannot be told, and what comes of it:
 # - That a message must not be retained. The hub ignores raw input and commands that were.
 # - Whose a client id is: who connects with another's cuts that one off and takes its queue,
-#   of which it gets only what its own rules let it read. With use_username_as_clientid true
-#   nobody can (deploy/brokers/mosquitto.conf); each user then has one connection at a time.
+#   of which it gets only what its own rules let it read. Nobody can guess the hub's. A
+#   listener for devices alone may have use_username_as_clientid true against it.
 # - That a subscription is refused: any is taken, and gets nothing that is not listed here.
 #   $share, too: users who may read the same may take messages from each other.
 # - A will that is not allowed is not refused at login; it is just never told.
@@ -119,7 +119,7 @@ const natsHead = `# Who may do what on the house's bus, for nats-server 2.10 and
 # What NATS cannot be told, and what comes of it:
 # - That a message must not be retained. The hub ignores raw input and commands that were.
 # - Whose a client id is: who connects with another's cuts that one off and takes its
-#   session, of which it gets only what its own rules let it read.
+#   session, of which it gets only what its own rules let it read. Nobody can guess the hub's.
 # - A message that is not allowed is acknowledged all the same, and told to nobody. So is a
 #   will: login is not refused.
 # - Its own $MQTT subjects carry everybody's messages. Users get at them by MQTT only as far

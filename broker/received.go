@@ -14,6 +14,8 @@ type link struct {
 	keeps bool // the broker keeps the session
 	lost  chan error
 
+	fresh map[string]Message // by topic, the last that was not sent again; the handling goroutine's own
+
 	mu      sync.Mutex
 	over    bool
 	waiting map[uint16]bool // packet ids of messages not yet dealt with
@@ -53,6 +55,16 @@ func (l *link) first(id uint16) bool {
 	again := l.waiting[id]
 	l.waiting[id] = true
 	return !again
+}
+
+func (l *link) remember(m Message) {
+	if m.Retain {
+		return // the broker's memory, and not news
+	}
+	if l.fresh == nil {
+		l.fresh = map[string]Message{}
+	}
+	l.fresh[m.Topic] = m
 }
 
 func (l *link) done(id uint16) {
@@ -97,7 +109,11 @@ func (c *Client) take(ctx context.Context, a arrival) {
 	if a.kept() && a.link.ended() {
 		return
 	}
-	err := c.deliver(ctx, Message{Topic: a.Topic(), Payload: a.Payload(), QoS: a.Qos(), Retain: a.Retained()})
+	m := Message{Topic: a.Topic(), Payload: a.Payload(), QoS: a.Qos(), Retain: a.Retained()}
+	err := c.deliver(ctx, m)
+	if err == nil && a.kept() {
+		err = c.renew(ctx, a, m)
+	}
 	if err != nil && a.kept() {
 		a.link.end()
 		c.anew(fmt.Errorf("%s: not taken, to be sent again: %w", a.Topic(), err))
@@ -105,6 +121,19 @@ func (c *Client) take(ctx context.Context, a arrival) {
 	}
 	a.link.done(a.MessageID()) // before the broker may use the id again
 	a.Ack()
+}
+
+// renew delivers a topic's last message once more behind one that came late: where a node of a
+// cluster fails, NATS sends again what was on its way, and sends what is newer meanwhile.
+func (c *Client) renew(ctx context.Context, a arrival, m Message) error {
+	if !a.Duplicate() {
+		a.link.remember(m)
+		return nil
+	}
+	if last, ok := a.link.fresh[m.Topic]; ok {
+		return c.deliver(ctx, last)
+	}
+	return nil
 }
 
 func (c *Client) deliver(ctx context.Context, m Message) error {

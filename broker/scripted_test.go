@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"slices"
 	"strings"
@@ -171,37 +170,59 @@ func TestHandlersOnlyQueue(t *testing.T) {
 	})
 }
 
-// NATS sends again, by the same connection, what was not acknowledged for a while.
-func TestSentAgainWhileWaiting(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newScripted(t)
-		acked := make(chan uint16, 10)
-		s.answer = func(conn net.Conn, _ int, p packets.ControlPacket) {
-			if a, ok := p.(*packets.PubackPacket); ok {
-				acked <- a.MessageID
-			}
-			s.polite(conn, p)
-			if _, ok := p.(*packets.SubscribePacket); !ok {
-				return
-			}
-			for _, id := range []uint16{1, 2, 1, 2} {
-				m := packets.NewControlPacket(packets.Publish).(*packets.PublishPacket)
-				m.TopicName, m.Qos, m.MessageID, m.Payload = "doorhub/in/a/contact", 1, id, fmt.Append(nil, id)
-				s.send(conn, m)
-			}
-		}
-		var taken []string
-		c := s.client(keeping(func(text string) error {
-			taken = append(taken, text)
-			time.Sleep(time.Second)
-			return nil
-		}))
-		time.Sleep(10 * time.Second)
-		c.Close()
-		if got := strings.Join(taken, " "); got != "1 2" || len(acked) != 2 {
-			t.Errorf("taken: %s, %d acknowledged", got, len(acked))
-		}
-	})
+// What a broker sends to a session that it keeps.
+func TestSentAgain(t *testing.T) {
+	type sent struct {
+		id    uint16
+		text  string
+		again bool
+	}
+	for name, c := range map[string]struct {
+		sent []sent
+		want string
+	}{
+		"while it waits": {[]sent{{1, "a", false}, {2, "b", false}, {1, "a", true}, {2, "b", true}}, "a b"},
+		// Mosquitto: first what was on its way, in order.
+		"before what is new": {[]sent{{1, "a", true}, {2, "b", true}, {3, "c", false}}, "a b c"},
+		// NATS: when it was not acknowledged for so long.
+		"behind what is new": {[]sent{{3, "c", false}, {1, "a", true}, {2, "b", true}}, "c a c b c"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newScripted(t)
+				acked := make(chan uint16, 10)
+				s.answer = func(conn net.Conn, _ int, p packets.ControlPacket) {
+					if a, ok := p.(*packets.PubackPacket); ok {
+						acked <- a.MessageID
+					}
+					s.polite(conn, p)
+					if _, ok := p.(*packets.SubscribePacket); !ok {
+						return
+					}
+					for _, one := range c.sent {
+						m := packets.NewControlPacket(packets.Publish).(*packets.PublishPacket)
+						m.TopicName, m.Qos, m.Dup, m.MessageID, m.Payload = "doorhub/in/a/contact", 1, one.again, one.id, []byte(one.text)
+						s.send(conn, m)
+					}
+				}
+				var taken []string
+				client := s.client(keeping(func(text string) error {
+					taken = append(taken, text)
+					time.Sleep(time.Second)
+					return nil
+				}))
+				time.Sleep(10 * time.Second)
+				client.Close()
+				ids := map[uint16]bool{}
+				for _, one := range c.sent {
+					ids[one.id] = true
+				}
+				if got := strings.Join(taken, " "); got != c.want || len(acked) != len(ids) {
+					t.Errorf("taken: %s, want %s; %d acknowledged", got, c.want, len(acked))
+				}
+			})
+		})
+	}
 }
 
 // An address where nobody answers costs no pause while there is another.

@@ -1,10 +1,14 @@
 package main
 
 import (
+	"bufio"
+	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -51,7 +55,7 @@ func topicsElsewhere() []string {
 // of the embedded one: the same, but that any message may be retained.
 func TestRulesElsewhere(t *testing.T) {
 	for name, start := range map[string]func(*testing.T) *elsewhere{
-		"mosquitto": func(t *testing.T) *elsewhere { return mosquittoElsewhere(t, "\nuse_username_as_clientid true", "") },
+		"mosquitto": func(t *testing.T) *elsewhere { return mosquittoElsewhere(t) },
 		"nats":      func(t *testing.T) *elsewhere { return natsElsewhere(t) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -59,6 +63,9 @@ func TestRulesElsewhere(t *testing.T) {
 			t.Run("publish", func(t *testing.T) { publishElsewhere(t, e) })
 			t.Run("will", func(t *testing.T) { willsElsewhere(t, e) })
 			t.Run("subscribe", func(t *testing.T) { subscribeElsewhere(t, e) })
+			t.Run("client id", func(t *testing.T) { takeoverElsewhere(t, e) })
+			t.Run("own protocol", func(t *testing.T) { plainElsewhere(t, e) })
+			t.Run("revoked", func(t *testing.T) { revokedElsewhere(t, e) })
 		})
 	}
 }
@@ -178,6 +185,84 @@ func subscribeElsewhere(t *testing.T, e *elsewhere) {
 	for _, a := range asks {
 		a.told.next(t, a.user+" to be told the last", func(m broker.Message) bool { return string(m.Payload) == "last" })
 		a.judge(t)
+	}
+}
+
+// takeoverElsewhere has a viewer connect by the client id under which readings wait for the hub,
+// and again while the hub's user is there. It may cut that one off, and hears nothing of it.
+func takeoverElsewhere(t *testing.T, e *elsewhere) {
+	victim := func(f *flow[heard]) *broker.Client {
+		return e.client(t, "hub", id("victim"), func(cc *broker.ClientConfig) {
+			cc.Keep = []broker.Keep{{Filter: "doorhub/in/#", Handle: keepInto(f)}}
+		})
+	}
+	victim(newFlow[heard]()).Close()
+	kitchen, say := e.client(t, "kitchen"), e.client(t, observer)
+	tell(t, kitchen, kitchenIn, "waits")
+	stolen := newFlow[heard]()
+	thief := e.client(t, "viewer", id("victim"), func(cc *broker.ClientConfig) {
+		cc.Keep = []broker.Keep{{Filter: "doorhub/door/fence", Handle: keepInto(stolen)}}
+	})
+	fence := func(text string) { // a cluster may be late to know of a new subscription
+		until(t, "the fence", func() bool {
+			tell(t, say, "doorhub/door/fence", text)
+			return lastOf(stolen, "doorhub/door/fence") == text
+		})
+	}
+	tell(t, kitchen, kitchenIn, "new")
+	fence("first")
+	victim(newFlow[heard]()).Close()
+	tell(t, kitchen, kitchenIn, "later")
+	must(t, thief.Ready(soon(t)))
+	fence("last")
+	for _, m := range stolen.seen() {
+		if m.topic != "doorhub/door/fence" {
+			t.Errorf("the viewer was told %v", m)
+		}
+	}
+}
+
+// plainElsewhere has a user of the house log in by NATS's own protocol, where nobody asks what
+// it hears.
+func plainElsewhere(t *testing.T, e *elsewhere) {
+	if e.plain == "" {
+		t.Log("there is none")
+		return
+	}
+	for user, want := range map[string]string{observer: "PONG", "viewer": "Authorization Violation", "hub": "Authorization Violation"} {
+		c, err := net.Dial("tcp", e.plain)
+		must(t, err)
+		must(t, c.SetDeadline(time.Now().Add(soonEnough)))
+		_, err = fmt.Fprintf(c, "CONNECT {\"user\":%q,\"pass\":%q,\"verbose\":false}\r\nPING\r\n", user, tokenOf(user))
+		must(t, err)
+		lines := bufio.NewScanner(c)
+		lines.Scan() // what the server says of itself
+		if lines.Scan(); !strings.Contains(lines.Text(), want) {
+			t.Errorf("%s: %q, want %s", user, lines.Text(), want)
+		}
+		must(t, c.Close())
+	}
+}
+
+// revokedElsewhere takes a user out of the rules: its connection ends, and no other.
+func revokedElsewhere(t *testing.T, e *elsewhere) {
+	cellar, kitchen := e.client(t, "cellar"), e.client(t, "kitchen")
+	users := usersElsewhere()
+	delete(users, "cellar")
+	e.reload(t, users)
+	until(t, "the connection to end", func() bool { return !cellar.Up() })
+	if err := kitchen.Publish(soon(t), broker.Message{Topic: kitchenIn, QoS: 1}); err != nil {
+		t.Errorf("the other's: %v", err)
+	}
+	told := make(chan error, 1)
+	e.dial(t, "cellar", id("again"), func(cc *broker.ClientConfig) { cc.Problem = func(err error) { told <- err } })
+	select {
+	case err := <-told:
+		if !errors.Is(err, broker.ErrDown) {
+			t.Errorf("told %v", err)
+		}
+	case <-soon(t).Done():
+		t.Error("it was let in again")
 	}
 }
 

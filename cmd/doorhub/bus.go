@@ -43,7 +43,7 @@ func (h *hub) openBus(ctx context.Context) (err error) {
 // openReadings hears sensors at a broker elsewhere, by a connection of its own: what they send
 // while the hub is away waits there, as commands must not.
 func (h *hub) openReadings(ctx context.Context, cc broker.ClientConfig) error {
-	cc.ClientID = "doorhub-" + h.cfg.Name + "-readings"
+	cc.ClientID = h.clientID(cc, "readings")
 	cc.Log = h.log
 	cc.Keep = []broker.Keep{{Filter: discovery.ReadingFilter, Handle: h.keptReading}}
 	cc.Problem = h.busProblem("bus_readings")
@@ -113,11 +113,21 @@ func (h *hub) listen(server *broker.Server) {
 	}
 }
 
+// clientID names a connection of the hub. At a broker elsewhere, whoever knows the name can take
+// the connection's place and its session.
+func (h *hub) clientID(cc broker.ClientConfig, part string) string {
+	id := "doorhub-" + h.cfg.Name + "-" + part
+	if cc.Conn == nil {
+		id += "-" + h.store.Alias(id)
+	}
+	return id
+}
+
 // dial connects a client whose will says that this hub is gone.
 func (h *hub) dial(ctx context.Context, cc broker.ClientConfig, part string) (*broker.Client, error) {
 	will := message(discovery.Status(h.cfg.Name, false))
 	cc.Will = &will
-	cc.ClientID = "doorhub-" + h.cfg.Name + "-" + part // both may be at one broker
+	cc.ClientID = h.clientID(cc, part)
 	cc.Log = h.log
 	cc.Problem = h.busProblem(part)
 	client, err := broker.Dial(ctx, cc)

@@ -31,6 +31,18 @@ import (
 type elsewhere struct {
 	nodes []*node // one, or the cluster's
 	ca    string  // file
+	plain string  // address of NATS's own protocol
+
+	write func(users map[string]broker.Role) // writes rules and passwords
+}
+
+// reload has the broker go by the rules of these users.
+func (e *elsewhere) reload(tb testing.TB, users map[string]broker.Role) {
+	tb.Helper()
+	e.write(users)
+	for _, n := range e.nodes {
+		must(tb, n.cmd.Process.Signal(syscall.SIGHUP))
+	}
 }
 
 // node is one process of it.
@@ -58,11 +70,11 @@ func usersElsewhere() map[string]broker.Role {
 func tokenOf(user string) string { return "token-of-" + user }
 
 // printedRules are what doorhub broker acl prints for the users.
-func printedRules(tb testing.TB, target string) string {
+func printedRules(tb testing.TB, target string, users map[string]broker.Role) string {
 	tb.Helper()
 	args := []string{"broker", "acl", "--for", target}
-	for _, name := range sortedKeys(usersElsewhere()) {
-		args = append(args, "--user", name+"="+string(usersElsewhere()[name]))
+	for _, name := range sortedKeys(users) {
+		args = append(args, "--user", name+"="+string(users[name]))
 	}
 	got := command(tb, "", args...)
 	if got.code != 0 || got.err != "" {
@@ -84,27 +96,31 @@ func sample(tb testing.TB, name string, change ...string) string {
 	return strings.NewReplacer(change...).Replace(string(text))
 }
 
-// mosquittoElsewhere runs Debian's, with changes of its sample: old and new text in turn.
-func mosquittoElsewhere(tb testing.TB, change ...string) *elsewhere {
+// mosquittoElsewhere runs Debian's.
+func mosquittoElsewhere(tb testing.TB) *elsewhere {
 	tb.Helper()
 	bin, passwd := program(tb, "mosquitto"), program(tb, "mosquitto_passwd")
 	dir := tb.TempDir()
 	certs, data := filepath.Join(dir, "certs"), filepath.Join(dir, "data")
 	must(tb, broker.MakeCA(certs, "127.0.0.1"))
 	must(tb, os.Mkdir(data, 0o700))
-	must(tb, os.WriteFile(filepath.Join(dir, "doorhub.acl"), []byte(printedRules(tb, broker.Mosquitto)+
-		"\nuser "+observer+"\ntopic readwrite #\ntopic readwrite $SYS/#\n"), 0o600))
-	var passwords strings.Builder
-	for _, user := range append(sortedKeys(usersElsewhere()), observer) {
-		fmt.Fprintf(&passwords, "%s:%s\n", user, tokenOf(user))
+	e := &elsewhere{ca: filepath.Join(certs, broker.CACertFile)}
+	e.write = func(users map[string]broker.Role) {
+		must(tb, os.WriteFile(filepath.Join(dir, "doorhub.acl"), []byte(printedRules(tb, broker.Mosquitto, users)+
+			"\nuser "+observer+"\ntopic readwrite #\ntopic readwrite $SYS/#\n"), 0o600))
+		var passwords strings.Builder
+		for _, user := range append(sortedKeys(users), observer) {
+			fmt.Fprintf(&passwords, "%s:%s\n", user, tokenOf(user))
+		}
+		file := filepath.Join(dir, "doorhub.passwords")
+		must(tb, os.WriteFile(file, []byte(passwords.String()), 0o600))
+		must(tb, exec.Command(passwd, "-U", file).Run())
 	}
-	file := filepath.Join(dir, "doorhub.passwords")
-	must(tb, os.WriteFile(file, []byte(passwords.String()), 0o600))
-	must(tb, exec.Command(passwd, "-U", file).Run())
+	e.write(usersElsewhere())
 	address := freeAddr(tb)
 	_, port, _ := net.SplitHostPort(address)
-	text := sample(tb, "mosquitto.conf", append(change, "/etc/mosquitto/doorhub", dir+"/doorhub", "/etc/mosquitto/certs", certs,
-		"/var/lib/mosquitto/", data+"/", "listener 8883", "listener "+port+" 127.0.0.1")...)
+	text := sample(tb, "mosquitto.conf", "/etc/mosquitto/doorhub", dir+"/doorhub", "/etc/mosquitto/certs", certs,
+		"/var/lib/mosquitto/", data+"/", "listener 8883", "listener "+port+" 127.0.0.1")
 	if os.Geteuid() == 0 {
 		text += "\nuser root\n" // else it becomes one who cannot read the test's folder
 	}
@@ -112,7 +128,8 @@ func mosquittoElsewhere(tb testing.TB, change ...string) *elsewhere {
 	must(tb, os.WriteFile(conf, []byte(text), 0o600))
 	n := &node{address: address, command: []string{bin, "-v", "-c", conf}, up: " running"}
 	n.start(tb)
-	return &elsewhere{nodes: []*node{n}, ca: filepath.Join(certs, broker.CACertFile)}
+	e.nodes = []*node{n}
+	return e
 }
 
 // start runs the process and waits until it is there.
@@ -157,7 +174,7 @@ func (n *node) tail() string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	text := n.log.String()
-	return text[max(0, len(text)-4000):]
+	return text[max(0, len(text)-4000000):]
 }
 
 // end sends the process a signal and waits for its end.
@@ -286,30 +303,51 @@ func natsElsewhere(tb testing.TB) *elsewhere {
 	certs := filepath.Join(dir, "certs")
 	must(tb, os.Mkdir(certs, 0o700))
 	makeClusterCert(tb, certs)
-	e := &elsewhere{ca: filepath.Join(certs, "ca.crt")}
-	routes, rules := []string{freeAddr(tb), freeAddr(tb), freeAddr(tb)}, printedRules(tb, broker.NATS)
-	rules = strings.Replace(rules, "users: [", fmt.Sprintf("users: [\n  { user: %q, password: %q }\n", observer, tokenOf(observer)), 1)
-	var passwords strings.Builder
-	for _, user := range sortedKeys(usersElsewhere()) {
-		fmt.Fprintf(&passwords, "password_%s: %q\n", user, tokenOf(user))
+	names := []string{"nats1", "nats2", "nats3"}
+	e := &elsewhere{ca: filepath.Join(certs, "ca.crt"), plain: freeAddr(tb)}
+	e.write = func(users map[string]broker.Role) {
+		rules := strings.Replace(printedRules(tb, broker.NATS, users), "users: [",
+			fmt.Sprintf("users: [\n  { user: %q, password: %q }\n", observer, tokenOf(observer)), 1)
+		var passwords strings.Builder
+		for _, user := range sortedKeys(users) {
+			fmt.Fprintf(&passwords, "password_%s: %q\n", user, tokenOf(user))
+		}
+		for _, name := range names {
+			must(tb, os.WriteFile(filepath.Join(dir, name, "doorhub-users.conf"), []byte(rules), 0o600))
+			must(tb, os.WriteFile(filepath.Join(dir, name, "doorhub-passwords.conf"), []byte(passwords.String()), 0o600))
+		}
 	}
-	for i, name := range []string{"nats1", "nats2", "nats3"} {
+	routes := []string{freeAddr(tb), freeAddr(tb), freeAddr(tb)}
+	for i, name := range names {
 		home := filepath.Join(dir, name)
 		must(tb, os.Mkdir(home, 0o700))
-		address := freeAddr(tb)
-		text := sample(tb, "nats.conf", "server_name: nats1", "server_name: "+name, "127.0.0.1:4222", freeAddr(tb), "0.0.0.0:8883", address,
+		address, plain := freeAddr(tb), freeAddr(tb)
+		if i == 0 {
+			plain = e.plain
+		}
+		text := sample(tb, "nats.conf", "server_name: nats1", "server_name: "+name, "127.0.0.1:4222", plain, "0.0.0.0:8883", address,
 			"0.0.0.0:6222", routes[i], "nats1.lan:6222", routes[0], "nats2.lan:6222", routes[1], "nats3.lan:6222", routes[2],
 			"/etc/nats/certs", certs, "/var/lib/nats", home)
 		conf := filepath.Join(home, "nats.conf")
 		must(tb, os.WriteFile(conf, []byte(text), 0o600))
-		must(tb, os.WriteFile(filepath.Join(home, "doorhub-users.conf"), []byte(rules), 0o600))
-		must(tb, os.WriteFile(filepath.Join(home, "doorhub-passwords.conf"), []byte(passwords.String()), 0o600))
 		e.nodes = append(e.nodes, &node{address: address, command: []string{bin, "-c", conf}, up: "Server is ready"})
 	}
+	e.write(usersElsewhere())
 	for _, n := range e.nodes {
 		n.start(tb)
 	}
+	e.settle(tb)
 	return e
+}
+
+// settle waits until everybody is let in at every node.
+func (e *elsewhere) settle(tb testing.TB) {
+	tb.Helper()
+	for i := range e.nodes {
+		c := e.dial(tb, observer, id(fmt.Sprintf("settle-%d", i)), func(cc *broker.ClientConfig) { cc.URL = strings.Split(cc.URL, ", ")[i] })
+		untilIn(tb, failover, "a node to let clients in", c.Up)
+		c.Close()
+	}
 }
 
 // makeClusterCert writes a CA and a certificate by it for loopback, for servers and for the

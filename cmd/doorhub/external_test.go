@@ -55,7 +55,7 @@ func startElsewhere(tb testing.TB, house *testHouse) *testHub {
 // What sensors say while the hub is away waits at the broker, whatever happens to the broker
 // meanwhile, and is journalled once when the hub is back. A command does not wait.
 func TestReadingsWaitForTheHub(t *testing.T) {
-	e := mosquittoElsewhere(t, "\nuse_username_as_clientid true", "")
+	e := mosquittoElsewhere(t)
 	house := newTestHouse(t, e.asBus(t))
 	kitchen, ha := e.client(t, "kitchen"), e.client(t, "homeassistant")
 	h := startElsewhere(t, house)
@@ -91,7 +91,7 @@ func TestReadingsWaitForTheHub(t *testing.T) {
 
 // A reading that is retained counts once, when it comes, and not from the broker's memory.
 func TestRetainedReadingElsewhere(t *testing.T) {
-	e := mosquittoElsewhere(t, "\nuse_username_as_clientid true", "")
+	e := mosquittoElsewhere(t)
 	house := newTestHouse(t, e.asBus(t))
 	kitchen := e.client(t, "kitchen")
 	h := startElsewhere(t, house)
@@ -111,7 +111,7 @@ func TestRetainedReadingElsewhere(t *testing.T) {
 // While the broker is away the door opens, events wait in the journal, and a viewer is told
 // them once when it is back.
 func TestEventsWaitForTheBroker(t *testing.T) {
-	e := mosquittoElsewhere(t, "\nuse_username_as_clientid true", "")
+	e := mosquittoElsewhere(t)
 	h := startElsewhere(t, newTestHouse(t, e.asBus(t)))
 	viewer := e.client(t, "viewer")
 	all := hears(t, viewer, "doorhub/door/#", "doorhub/house/event")

@@ -157,7 +157,13 @@ func (h *testHub) enters(pin string) {
 // until waits for a condition.
 func until(tb testing.TB, what string, ok func() bool) {
 	tb.Helper()
-	ctx := soon(tb)
+	untilIn(tb, soonEnough, what, ok)
+}
+
+func untilIn(tb testing.TB, limit time.Duration, what string, ok func() bool) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for !ok() {

@@ -56,7 +56,7 @@ type replayRequest struct {
 
 // openReplays has the requests of the bus served until the hub is closed.
 func (h *hub) openReplays(ctx context.Context, cc broker.ClientConfig, bus *broker.Client) error {
-	cc.ClientID = "doorhub-" + h.cfg.Name + "-replay"
+	cc.ClientID = h.clientID(cc, "replay")
 	cc.Log = h.log
 	client, err := broker.Dial(ctx, cc)
 	if err != nil {

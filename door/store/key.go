@@ -45,6 +45,7 @@ type keys struct {
 	face    []byte // seals face descriptors
 	journal []byte // the hash chain
 	owner   []byte // seals what only the owner may read
+	alias   []byte // makes names that nobody can guess
 	check   []byte // kept in the database to know its key by; opens nothing
 }
 
@@ -133,6 +134,12 @@ func parseKey(path string, text []byte) ([]byte, error) {
 	return key, nil
 }
 
+// Alias returns 16 hex digits that are always the same for a name, and that nobody can guess
+// who has not the key.
+func (s *Store) Alias(name string) string {
+	return hex.EncodeToString(keyed(s.keys.alias, name)[:8])
+}
+
 func deriveKeys(key []byte) (keys, error) {
 	var k keys
 	for _, use := range []struct {
@@ -140,7 +147,7 @@ func deriveKeys(key []byte) (keys, error) {
 		info string
 	}{
 		{&k.index, "index"}, {&k.pepper, "pepper"}, {&k.face, "face"},
-		{&k.journal, "journal"}, {&k.owner, "owner"}, {&k.check, "check"},
+		{&k.journal, "journal"}, {&k.owner, "owner"}, {&k.alias, "alias"}, {&k.check, "check"},
 	} {
 		sub, err := hkdf.Key(sha256.New, key, nil, "doorhub 1 "+use.info, keyLen)
 		if err != nil {

@@ -199,3 +199,23 @@ func raw(tb testing.TB, dir string, statements ...string) {
 		}
 	}
 }
+
+func TestAlias(t *testing.T) {
+	dir := t.TempDir()
+	must(t, CreateKey(dir))
+	var names []string
+	for range 2 {
+		s, err := Open(dir)
+		must(t, err)
+		names = append(names, s.Alias("readings"), s.Alias("bus"))
+		must(t, s.Close())
+	}
+	must(t, CreateKey(filepath.Join(dir, "other")))
+	s, err := Open(filepath.Join(dir, "other"))
+	must(t, err)
+	names = append(names, s.Alias("readings"))
+	must(t, s.Close())
+	if names[0] != names[2] || names[1] != names[3] || names[0] == names[1] || names[0] == names[4] || len(names[0]) != 16 {
+		t.Errorf("aliases: %v", names)
+	}
+}
