@@ -12,7 +12,7 @@ import (
 func good(who float32) portrait { return portrait{faces: []portrayed{{200, 300, at(who)}}} }
 
 func TestJudge(t *testing.T) {
-	enrolled := gallery(t, one("ann", 0), one("bob", 5), Enrolled{"dan", []Descriptor{at(8), at(9)}}, Enrolled{Person: "eve"})
+	enrolled := gallery(t, one("ann", 0), one("bob", 5), one("dan", 8, 9), Enrolled{Person: "eve"})
 	wide := func(width int, sharp float64) portrait {
 		return portrait{faces: []portrayed{{width, sharp, at(0)}}}
 	}

@@ -32,6 +32,7 @@ func Distance(a, b Descriptor) float64 {
 type Enrolled struct {
 	Person      string // id
 	Descriptors []Descriptor
+	Not         []Descriptor // of others who were taken for the person
 }
 
 // Gallery holds those enrolled, in memory. The zero value is empty. Its methods may be
@@ -51,7 +52,7 @@ func (g *Gallery) Replace(people []Enrolled) error {
 			errs = append(errs, fmt.Errorf("person %q stands twice in the gallery", p.Person))
 		}
 		ids[p.Person] = true
-		kept = append(kept, Enrolled{p.Person, slices.Clone(p.Descriptors)})
+		kept = append(kept, Enrolled{p.Person, slices.Clone(p.Descriptors), slices.Clone(p.Not)})
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("gallery kept as it was: %w", err)
@@ -64,13 +65,16 @@ func (p Enrolled) validate() error {
 	if p.Person == "" {
 		return errors.New("a person in the gallery needs an id")
 	}
-	for _, d := range p.Descriptors {
-		if !finite(d) {
-			return fmt.Errorf("person %q: a descriptor is damaged: enrol the face again", p.Person)
-		}
+	if slices.ContainsFunc(p.Descriptors, damaged) {
+		return fmt.Errorf("person %q: a descriptor is damaged: enrol the face again", p.Person)
+	}
+	if slices.ContainsFunc(p.Not, damaged) {
+		return fmt.Errorf("person %q: the descriptor of somebody taken for them is damaged: leave it out", p.Person)
 	}
 	return nil
 }
+
+func damaged(d Descriptor) bool { return !finite(d) }
 
 func finite(d Descriptor) bool {
 	for _, v := range d {
@@ -82,8 +86,10 @@ func finite(d Descriptor) bool {
 }
 
 // Near returns the distance of d to the nearest descriptor of each person, nearest first,
-// people at the same distance by id: all within Limit, and at least the nearest two. It
-// returns nothing for a descriptor that holds something that is no number.
+// people at the same distance by id: all within Limit, and at least the nearest two. A person
+// is left out whole, however near, when d is as near or nearer to somebody who was taken for
+// them (Not) than to all of their own descriptors. It returns nothing for a descriptor that
+// holds something that is no number.
 func (g *Gallery) Near(d Descriptor) []door.Match {
 	people := g.people.Load()
 	if people == nil || !finite(d) {
@@ -91,8 +97,8 @@ func (g *Gallery) Near(d Descriptor) []door.Match {
 	}
 	var matches []door.Match
 	for _, p := range *people {
-		if len(p.Descriptors) > 0 {
-			matches = append(matches, door.Match{Person: p.Person, Distance: nearest(p.Descriptors, d)})
+		if own := nearest(p.Descriptors, d); len(p.Descriptors) > 0 && own < nearest(p.Not, d) {
+			matches = append(matches, door.Match{Person: p.Person, Distance: own})
 		}
 	}
 	slices.SortFunc(matches, func(a, b door.Match) int {
@@ -119,6 +125,7 @@ func (g *Gallery) distance(person string, d Descriptor) (float64, bool) {
 	return 0, false
 }
 
+// nearest returns the least distance of d to any of all; infinite for none.
 func nearest(all []Descriptor, d Descriptor) float64 {
 	least := math.Inf(1)
 	for _, other := range all {

@@ -61,6 +61,38 @@ func TestNear(t *testing.T) {
 	}
 }
 
+// What was taken for a person and is not them keeps all that is as near to it from being them.
+func TestNotThisPerson(t *testing.T) {
+	not := func(e Enrolled, xs ...float32) Enrolled { e.Not = one("", xs...).Descriptors; return e }
+	ann, bob := not(one("ann", 0, 0.5), -0.5, 2), one("bob", 1)
+	for name, c := range map[string]struct {
+		look float32
+		want []string
+	}{
+		"her face":                     {0, []string{"ann", "bob"}},
+		"her other face":               {0.5, []string{"ann", "bob"}},
+		"a little nearer to hers":      {-0.125, []string{"ann", "bob"}},
+		"as near to the wrong one":     {-0.25, []string{"bob"}},
+		"nearer to the wrong one":      {-0.375, []string{"bob"}},
+		"the wrong one":                {-0.5, []string{"bob"}},
+		"beyond the wrong one":         {-1, []string{"bob"}},
+		"nearer to another wrong one":  {1.375, []string{"bob"}},
+		"between hers and another's":   {0.75, []string{"ann", "bob"}},
+		"nearest to somebody else yet": {1, []string{"bob", "ann"}},
+	} {
+		var got []string
+		for _, m := range gallery(t, ann, bob).Near(at(c.look)) {
+			got = append(got, m.Person)
+		}
+		if d := cmp.Diff(c.want, got); d != "" {
+			t.Errorf("%s: (-want +got)\n%s", name, d)
+		}
+	}
+	if got := gallery(t, ann).Near(at(-0.5)); len(got) != 0 {
+		t.Errorf("the only one enrolled is still near: %v", got)
+	}
+}
+
 func TestNearIsNobodyForNoNumber(t *testing.T) {
 	g := gallery(t, one("ann", 0), one("bob", 1))
 	for _, v := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
@@ -80,6 +112,7 @@ func TestReplaceKeepsWhatWasWhenItFails(t *testing.T) {
 		"NaN":   {one("bob", float32(math.NaN()))},
 		"inf":   {one("bob", 0, float32(math.Inf(1)))},
 		"no id": {one("", 0)},
+		"not":   {{Person: "bob", Descriptors: one("bob", 0).Descriptors, Not: one("", float32(math.NaN())).Descriptors}},
 		"twice": {one("bob", 0), one("bob", 1)},
 	} {
 		if err := g.Replace(people); err == nil {

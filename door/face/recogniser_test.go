@@ -272,7 +272,7 @@ func TestEnrol(t *testing.T) {
 	if err != nil || len(ann.Descriptors) != 4 || len(ann.Refused) != 0 {
 		t.Fatalf("four good pictures: %d taken, %v, %v", len(ann.Descriptors), ann.Refused, err)
 	}
-	if err := enrolled.Replace([]Enrolled{{"ann", ann.Descriptors}}); err != nil {
+	if err := enrolled.Replace([]Enrolled{{Person: "ann", Descriptors: ann.Descriptors}}); err != nil {
 		t.Fatal(err)
 	}
 	tests := map[string]struct {
@@ -343,7 +343,7 @@ func TestWatcher(t *testing.T) {
 	cfg := Defaults()
 	cfg.Gone = 500 * time.Millisecond
 	inputs := make(chan door.Input, 1000)
-	w := NewWatcher(cfg, Place{"front", door.Entry}, r, gallery(t, Enrolled{"ann", e.Descriptors}), &Numbers{}, func(in door.Input) { inputs <- in })
+	w := NewWatcher(cfg, Place{"front", door.Entry}, r, gallery(t, Enrolled{Person: "ann", Descriptors: e.Descriptors}), &Numbers{}, func(in door.Input) { inputs <- in })
 	if w.Snapshot() != nil {
 		t.Error("a snapshot of nobody")
 	}

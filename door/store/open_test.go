@@ -117,7 +117,14 @@ func TestOpenOnReadOnlyFileSystem(t *testing.T) {
 }
 
 func TestOpenChecksSettings(t *testing.T) {
-	for _, c := range []Config{{MinPIN: 3, BusyTimeout: time.Second}, {MinPIN: 13, BusyTimeout: time.Second}, {MinPIN: 6}, {MinPIN: 6, BusyTimeout: time.Hour}} {
+	for _, spoil := range []func(*Config){
+		func(c *Config) { c.MinPIN = 3 }, func(c *Config) { c.MinPIN = 13 },
+		func(c *Config) { c.BusyTimeout = 0 }, func(c *Config) { c.BusyTimeout = time.Hour },
+		func(c *Config) { c.KeepLooks = time.Minute }, func(c *Config) { c.KeepLooks = -time.Hour },
+		func(c *Config) { c.MostLooks = 0 }, func(c *Config) { c.MostLooks = 2_000_000 },
+	} {
+		c := Defaults()
+		spoil(&c)
 		if _, err := Open(newFolder(t), With(c)); err == nil {
 			t.Errorf("opened with %+v", c)
 		}

@@ -145,7 +145,7 @@ func TestOpenBringsFacesUpToDate(t *testing.T) {
 	ann := mustAdd(t, s, "Ann")
 	must(t, s.AddFace(ctx, ann, someFace(1)))
 	mustClose(t, s)
-	raw(t, dir, `ALTER TABLE faces DROP COLUMN consent`, `ALTER TABLE faces DROP COLUMN picture`, `PRAGMA user_version = 1`)
+	raw(t, dir, `ALTER TABLE faces DROP COLUMN consent`, `ALTER TABLE faces DROP COLUMN picture`, `DROP TABLE looks`, `PRAGMA user_version = 1`)
 	s = mustOpen(t, dir)
 	defer mustClose(t, s)
 	wantFaces(t, s, []PersonFace{{ann, someFace(1)}})

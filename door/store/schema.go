@@ -16,7 +16,7 @@ const applicationID = 0x646f6f72
 
 // migrations lists the steps from one schema version to the next; a database of version n
 // has had the first n. One that has been released is never changed.
-func migrations() []string { return []string{schema1, schema2} }
+func migrations() []string { return []string{schema1, schema2, schema3} }
 
 // A person's row goes when the person is erased; AUTOINCREMENT never gives the id again.
 const schema1 = `
@@ -81,6 +81,21 @@ CREATE TABLE lockouts (
 const schema2 = `
 ALTER TABLE faces ADD COLUMN consent INTEGER NOT NULL DEFAULT 0;  -- Unix nanoseconds; 0: not noted
 ALTER TABLE faces ADD COLUMN picture TEXT NOT NULL DEFAULT '';    -- file in the person's folder of pictures`
+
+// A look goes with the person it was taken for.
+const schema3 = `
+CREATE TABLE looks (
+	seq      INTEGER PRIMARY KEY CHECK (seq > 0), -- of the record in the journal
+	time     INTEGER NOT NULL,                    -- Unix nanoseconds
+	person   INTEGER REFERENCES people(id) ON DELETE CASCADE, -- NULL: nobody
+	near     TEXT NOT NULL,                       -- JSON
+	liveness TEXT NOT NULL,
+	sealed   BLOB NOT NULL,
+	wrong    INTEGER NOT NULL                     -- 1: the owner said that it was not the person
+) STRICT;
+CREATE INDEX looks_person ON looks(person);
+CREATE INDEX looks_kept ON looks(seq) WHERE wrong = 0;
+CREATE INDEX looks_time ON looks(time);`
 
 // migrate brings the database to this version's schema and makes sure that the key is its.
 func (s *Store) migrate(ctx context.Context) error {
