@@ -41,6 +41,7 @@ func calls() map[string]call {
 			results, err := s.enrol(ctx, req, func(done, total int) { to.progress(uint64(done), uint64(total)) })
 			return errors.Join(each(to, results), err)
 		},
+		"face.report":        one((*service).faceReport),
 		"try":                one((*service).try),
 		"log":                callLog,
 		"log.verify":         callVerify,

@@ -49,6 +49,7 @@ type cli struct {
 	Init    initCmd    `cmd:"" help:"Make data folder, keys, certificates, bus users and a config."`
 	Run     runCmd     `cmd:"" help:"Run the hub, or a demo of it."`
 	People  peopleCmd  `cmd:"" help:"Who may come in."`
+	Face    faceCmd    `cmd:"" help:"How well faces are known."`
 	Log     logCmd     `cmd:"" help:"Who came and went, and whether the journal is whole."`
 	Try     tryCmd     `cmd:"" help:"Would somebody get in? Opens nothing; exit code 3 is no."`
 	Broker  brokerCmd  `cmd:"" help:"The bus: its users and certificates, and how it fares."`
