@@ -49,16 +49,6 @@ type ClientConfig struct {
 	Log     *slog.Logger // nil: none
 }
 
-// Keep is a subscription of which nothing is lost that the broker has acknowledged to its sender
-// at QoS 1: it waits there while the client is away, and until Handle has dealt with it.
-type Keep struct {
-	Filter string
-	// Handle is called as those of Subscribe are, for a message perhaps more than once. After an
-	// error the connection is made anew, and the broker sends this message and those behind it
-	// again, in their order. ctx ends with the client.
-	Handle func(ctx context.Context, m Message) error
-}
-
 // Client is a connection to a broker that is made again whenever it is lost. It is safe for
 // use by many goroutines.
 type Client struct {
@@ -71,6 +61,7 @@ type Client struct {
 	done   sync.WaitGroup
 
 	mu    sync.Mutex
+	url   string        // of urls, in use or last tried
 	now   paho.Client   // nil while down
 	up    chan struct{} // closed while up
 	subs  []subscription
@@ -99,6 +90,7 @@ func Dial(ctx context.Context, cfg ClientConfig) (*Client, error) {
 		cfg: cfg, urls: splitURLs(cfg.URL), log: cfg.Log.With("component", "bus"), cancel: cancel,
 		queue: make(chan arrival, cfg.Queue), again: make(chan error, 1), up: make(chan struct{}), since: time.Now(),
 	}
+	c.url = c.urls[0]
 	for _, k := range cfg.Keep {
 		c.subs = append(c.subs, subscription{k.Filter, 1, k.Handle})
 	}
@@ -166,9 +158,12 @@ func (c *Client) connection(ctx context.Context, url string) error {
 	case <-c.again: // meant for the connection before
 	default:
 	}
-	l := &link{keeps: len(c.cfg.Keep) > 0, lost: make(chan error, 1)}
-	defer l.end()
-	p := paho.NewClient(c.options(ctx, url, l))
+	c.mu.Lock()
+	c.url = url
+	c.mu.Unlock()
+	w := &wire{keeps: len(c.cfg.Keep) > 0, lost: make(chan error, 1)}
+	defer w.end()
+	p := paho.NewClient(c.options(ctx, url, w))
 	if err := wait(ctx, p.Connect(), connectPatience+time.Second); err != nil {
 		p.Disconnect(0)
 		return fmt.Errorf("connect to the broker: %w", c.explain(err))
@@ -182,7 +177,7 @@ func (c *Client) connection(ctx context.Context, url string) error {
 		f()
 	}
 	select {
-	case err := <-l.lost:
+	case err := <-w.lost:
 		return fmt.Errorf("connection to the broker lost: %w", err)
 	case err := <-c.again:
 		return err

@@ -181,6 +181,13 @@ func TestExternalSettings(t *testing.T) {
 func TestExternalAddresses(t *testing.T) {
 	cfg := Config{Mode: External, URL: "mqtts://a.lan:8883, mqtts://b.lan , mqtt://127.0.0.1:1883", User: "hub"}
 	must(t, cfg.Validate())
+	if got := cfg.Exposed(); got != "" {
+		t.Errorf("exposed: %s", got)
+	}
+	open := Config{Mode: External, URL: "mqtts://a.lan, mqtt://b.lan", PlaintextAnywhere: true}
+	if got := open.Exposed(); !strings.Contains(got, "mqtt://b.lan") {
+		t.Errorf("exposed: %q", got)
+	}
 	for _, url := range []string{"", "mqtts://a.lan,", "mqtts://a.lan, mqtt://b.lan", "mqtts://a.lan mqtts://b.lan", "mqtts://a.lan, http://b.lan"} {
 		cfg.URL = url
 		if err := cfg.Validate(); err == nil || !strings.Contains(err.Error(), "url: ") {

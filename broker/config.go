@@ -182,8 +182,10 @@ func (c Config) validFiles() error {
 // allow it; "" where they do not.
 func (c Config) Exposed() string {
 	if c.Mode == External {
-		if u, err := url.Parse(c.URL); err == nil && u.Scheme == "mqtt" && !loopback(u.Hostname()) {
-			return "url: " + redact(c.URL, u) + ": use mqtts://"
+		for _, text := range splitURLs(c.URL) {
+			if u, err := url.Parse(text); err == nil && u.Scheme == "mqtt" && !loopback(u.Hostname()) {
+				return "url: " + redact(text, u) + ": use mqtts://"
+			}
 		}
 		return ""
 	}

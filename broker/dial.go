@@ -26,19 +26,19 @@ const (
 var errSilent = errors.New("no answer")
 
 // options sets up paho for one connection, after which it is thrown away.
-func (c *Client) options(ctx context.Context, url string, l *link) *paho.ClientOptions {
+func (c *Client) options(ctx context.Context, url string, w *wire) *paho.ClientOptions {
 	o := paho.NewClientOptions()
 	o.AddBroker("tcp://broker") // for paho to have one; the next line decides
 	o.SetCustomOpenConnectionFn(func(*neturl.URL, paho.ClientOptions) (net.Conn, error) { return c.open(ctx, url) })
 	o.SetProtocolVersion(4).SetClientID(c.cfg.ClientID).SetUsername(c.cfg.User).SetPassword(c.cfg.Token)
-	o.SetCleanSession(!l.keeps).SetAutoReconnect(false).SetConnectRetry(false)
+	o.SetCleanSession(!w.keeps).SetAutoReconnect(false).SetConnectRetry(false)
 	o.SetOrderMatters(true).SetAutoAckDisabled(true)
 	o.SetKeepAlive(keepAlive).SetPingTimeout(answerPatience)
 	o.SetConnectTimeout(connectPatience).SetWriteTimeout(answerPatience)
-	o.SetDefaultPublishHandler(func(_ paho.Client, m paho.Message) { c.enqueue(l, m) })
-	o.SetConnectionLostHandler(func(_ paho.Client, err error) { l.end(); l.lost <- err })
-	if w := c.cfg.Will; w != nil {
-		o.SetBinaryWill(w.Topic, w.Payload, w.QoS, w.Retain)
+	o.SetDefaultPublishHandler(func(_ paho.Client, m paho.Message) { c.enqueue(w, m) })
+	o.SetConnectionLostHandler(func(_ paho.Client, err error) { w.end(); w.lost <- err })
+	if will := c.cfg.Will; will != nil {
+		o.SetBinaryWill(will.Topic, will.Payload, will.QoS, will.Retain)
 	}
 	return o
 }

@@ -9,8 +9,18 @@ import (
 	paho "github.com/eclipse/paho.mqtt.golang"
 )
 
-// link is one connection of a client.
-type link struct {
+// Keep is a subscription of which nothing is lost that the broker has acknowledged to its sender
+// at QoS 1: it waits there while the client is away, and until Handle has dealt with it.
+type Keep struct {
+	Filter string
+	// Handle is called as those of Subscribe are, for a message perhaps more than once. After an
+	// error the connection is made anew, and the broker sends this message and those behind it
+	// again, in their order. ctx ends with the client.
+	Handle func(ctx context.Context, m Message) error
+}
+
+// wire is one connection of a client.
+type wire struct {
 	keeps bool // the broker keeps the session
 	lost  chan error
 
@@ -24,59 +34,59 @@ type link struct {
 // arrival is a message and the connection that it came by.
 type arrival struct {
 	paho.Message
-	link *link
+	wire *wire
 }
 
 // kept reports whether the broker sends the message again, unless it is acknowledged.
-func (a arrival) kept() bool { return a.link.keeps && a.Qos() > 0 }
+func (a arrival) kept() bool { return a.wire.keeps && a.Qos() > 0 }
 
 // end has nothing more handled that came by this connection and that the broker keeps: it comes
 // again by the next one, and must not be handled behind what came later.
-func (l *link) end() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.over = true
+func (w *wire) end() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.over = true
 }
 
-func (l *link) ended() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.over
+func (w *wire) ended() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.over
 }
 
 // first notes a message as waiting; false when it does already. NATS sends again, by the same
 // connection, what was not acknowledged in time.
-func (l *link) first(id uint16) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.waiting == nil {
-		l.waiting = map[uint16]bool{}
+func (w *wire) first(id uint16) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.waiting == nil {
+		w.waiting = map[uint16]bool{}
 	}
-	again := l.waiting[id]
-	l.waiting[id] = true
+	again := w.waiting[id]
+	w.waiting[id] = true
 	return !again
 }
 
-func (l *link) remember(m Message) {
+func (w *wire) remember(m Message) {
 	if m.Retain {
 		return // the broker's memory, and not news
 	}
-	if l.fresh == nil {
-		l.fresh = map[string]Message{}
+	if w.fresh == nil {
+		w.fresh = map[string]Message{}
 	}
-	l.fresh[m.Topic] = m
+	w.fresh[m.Topic] = m
 }
 
-func (l *link) done(id uint16) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.waiting, id)
+func (w *wire) done(id uint16) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.waiting, id)
 }
 
 // enqueue never blocks: paho reads nothing, not even acknowledgements, while a handler runs.
-func (c *Client) enqueue(l *link, m paho.Message) {
-	a := arrival{m, l}
-	if a.kept() && !l.first(m.MessageID()) {
+func (c *Client) enqueue(w *wire, m paho.Message) {
+	a := arrival{m, w}
+	if a.kept() && !w.first(m.MessageID()) {
 		return
 	}
 	select {
@@ -85,7 +95,7 @@ func (c *Client) enqueue(l *link, m paho.Message) {
 	default:
 	}
 	if a.kept() {
-		l.end()
+		w.end()
 		c.anew(fmt.Errorf("more than %d messages wait to be handled: let the broker have fewer on their way", c.cfg.Queue))
 		return
 	}
@@ -106,7 +116,7 @@ func (c *Client) handle(ctx context.Context) {
 }
 
 func (c *Client) take(ctx context.Context, a arrival) {
-	if a.kept() && a.link.ended() {
+	if a.kept() && a.wire.ended() {
 		return
 	}
 	m := Message{Topic: a.Topic(), Payload: a.Payload(), QoS: a.Qos(), Retain: a.Retained()}
@@ -115,11 +125,11 @@ func (c *Client) take(ctx context.Context, a arrival) {
 		err = c.renew(ctx, a, m)
 	}
 	if err != nil && a.kept() {
-		a.link.end()
+		a.wire.end()
 		c.anew(fmt.Errorf("%s: not taken, to be sent again: %w", a.Topic(), err))
 		return
 	}
-	a.link.done(a.MessageID()) // before the broker may use the id again
+	a.wire.done(a.MessageID()) // before the broker may use the id again
 	a.Ack()
 }
 
@@ -127,10 +137,10 @@ func (c *Client) take(ctx context.Context, a arrival) {
 // cluster fails, NATS sends again what was on its way, and sends what is newer meanwhile.
 func (c *Client) renew(ctx context.Context, a arrival, m Message) error {
 	if !a.Duplicate() {
-		a.link.remember(m)
+		a.wire.remember(m)
 		return nil
 	}
-	if last, ok := a.link.fresh[m.Topic]; ok {
+	if last, ok := a.wire.fresh[m.Topic]; ok {
 		return c.deliver(ctx, last)
 	}
 	return nil

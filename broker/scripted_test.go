@@ -233,4 +233,7 @@ func TestNextAddress(t *testing.T) {
 		cc.Retry = time.Hour
 	})
 	must(t, c.Publish(soon(t), Message{Topic: "doorhub/x", QoS: 1}))
+	if got := c.Link().URL; got != "mqtt://"+h.Addr() {
+		t.Errorf("connected to %s", got)
+	}
 }

@@ -23,6 +23,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/crypto/bcrypt"
+
 	"github.com/doorhub/doorhub/broker"
 )
 
@@ -120,12 +122,14 @@ func mosquittoElsewhere(tb testing.TB) *elsewhere {
 	address := freeAddr(tb)
 	_, port, _ := net.SplitHostPort(address)
 	text := sample(tb, "mosquitto.conf", "/etc/mosquitto/doorhub", dir+"/doorhub", "/etc/mosquitto/certs", certs,
-		"/var/lib/mosquitto/", data+"/", "listener 8883", "listener "+port+" 127.0.0.1")
+		"listener 8883", "listener "+port+" 127.0.0.1")
+	must(tb, os.WriteFile(filepath.Join(data, "doorhub.conf"), []byte(text), 0o600))
+	debians := fmt.Sprintf("persistence true\npersistence_location %s/\ninclude_dir %s\n", data, data)
 	if os.Geteuid() == 0 {
-		text += "\nuser root\n" // else it becomes one who cannot read the test's folder
+		debians += "user root\n" // else it becomes one who cannot read the test's folder
 	}
 	conf := filepath.Join(dir, "mosquitto.conf")
-	must(tb, os.WriteFile(conf, []byte(text), 0o600))
+	must(tb, os.WriteFile(conf, []byte(debians), 0o600))
 	n := &node{address: address, command: []string{bin, "-v", "-c", conf}, up: " running"}
 	n.start(tb)
 	e.nodes = []*node{n}
@@ -310,7 +314,9 @@ func natsElsewhere(tb testing.TB) *elsewhere {
 			fmt.Sprintf("users: [\n  { user: %q, password: %q }\n", observer, tokenOf(observer)), 1)
 		var passwords strings.Builder
 		for _, user := range sortedKeys(users) {
-			fmt.Fprintf(&passwords, "password_%s: %q\n", user, tokenOf(user))
+			hash, err := bcrypt.GenerateFromPassword([]byte(tokenOf(user)), bcrypt.MinCost) // or the token itself
+			must(tb, err)
+			fmt.Fprintf(&passwords, "password_%s: %q\n", user, hash)
 		}
 		for _, name := range names {
 			must(tb, os.WriteFile(filepath.Join(dir, name, "doorhub-users.conf"), []byte(rules), 0o600))
