@@ -2,6 +2,7 @@ package broker
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -400,21 +401,54 @@ func TestAcknowledgedIsSynced(t *testing.T) {
 // A log cut off anywhere costs the record that it is cut off in, and a changed byte the record
 // that it stands in.
 func TestDamagedLog(t *testing.T) {
-	var whole []byte
+	m, err := newMark()
+	must(t, err)
+	whole := fileHead(m)
+	head := len(whole)
 	for i := range 5 {
-		whole = appendRecord(whole, note{kind: noteMsg, id: "a/b", pid: uint16(i + 1), msg: &outgoing{body: &body{topic: "t", payload: []byte("x\ny")}}})
+		whole = appendRecord(whole, m, note{kind: noteMsg, id: "a/b", pid: uint16(i + 1), msg: &outgoing{body: &body{topic: "t", payload: []byte("x\ny")}}})
 	}
+	size := (len(whole) - head) / 5
 	for cut := range whole {
-		n := 0
-		if err := readRecords(whole[:cut], func(note) { n++ }); err != nil || n != cut/(len(whole)/5) {
+		n, want := 0, max(cut-head, 0)/size
+		if err := readRecords(whole[:cut], func(note) { n++ }); err != nil || n != want {
 			t.Fatalf("cut at %d: %d records, %v", cut, n, err)
 		}
 		bad := append([]byte(nil), whole...)
 		bad[cut] ^= 0x10
 		n = 0
 		err := readRecords(bad, func(note) { n++ })
-		if last := cut/(len(whole)/5) == 4; n != 4 || (err == nil) != last {
+		if cut < head && (n != 5 || err != nil) {
+			t.Fatalf("byte %d of the head changed: %d records, %v", cut, n, err)
+		}
+		if cut >= head && (n != 4 || (err == nil) != (want == 4)) {
 			t.Fatalf("byte %d changed: %d records, %v", cut, n, err)
 		}
+	}
+	whole[0]++
+	whole[head-1]++
+	if err := readRecords(whole, func(note) { t.Error("a record is read without a mark") }); err == nil {
+		t.Error("a damaged head is not told")
+	}
+}
+
+// A crash may cut off the record around a payload, never make records of what is in it.
+func TestNoPayloadBecomesARecord(t *testing.T) {
+	h := start(t)
+	m, err := newMark() // as another broker has it
+	must(t, err)
+	forged := appendRecord(nil, m, note{kind: noteKeep, msg: &outgoing{body: &body{topic: "doorhub/door/front/lock", payload: []byte("UNLOCKED")}, retain: true}})
+	h.in(t, h.as("homeassistant")).publish("homeassistant/status", "x"+string(forged)+"x", true)
+	must(t, h.Close())
+	names, err := logFiles(filepath.Join(h.cfg.Dir, "kept"))
+	must(t, err)
+	last := names[len(names)-1]
+	content, err := os.ReadFile(last)
+	must(t, err)
+	end := bytes.LastIndex(content, forged) + len(forged)
+	must(t, os.Truncate(last, int64(end)))
+	h.restart(t)
+	if pk, ok := h.mq.Topics.Retained.Get("doorhub/door/front/lock"); ok {
+		t.Errorf("the lock says %q", pk.Payload)
 	}
 }

@@ -30,6 +30,7 @@ const (
 // as soon as it can: a full disk must not stop the house.
 type keptLog struct {
 	dir   string
+	mark  mark
 	all   func(add func(note) uint64, pause func()) // adds all that is kept at present, with pauses
 	fault func(error)
 
@@ -55,7 +56,11 @@ type keptLog struct {
 
 // openLog opens the log in dir for appending, in a new file that begins with what all adds.
 func openLog(dir string, all func(add func(note) uint64, pause func()), fault func(error)) (*keptLog, error) {
-	l := &keptLog{dir: dir, all: all, fault: fault, done: make(chan struct{}), followers: map[*acks]struct{}{}}
+	m, err := newMark()
+	if err != nil {
+		return nil, fmt.Errorf("kept messages: %w", err)
+	}
+	l := &keptLog{dir: dir, mark: m, all: all, fault: fault, done: make(chan struct{}), followers: map[*acks]struct{}{}}
 	l.change.L = &l.mu
 	names, err := logFiles(dir)
 	if err != nil {
@@ -75,7 +80,7 @@ func openLog(dir string, all func(add func(note) uint64, pause func()), fault fu
 func (l *keptLog) add(n note) uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.buf = appendRecord(l.buf, n)
+	l.buf = appendRecord(l.buf, l.mark, n)
 	l.appended++
 	l.change.Broadcast()
 	return l.appended
@@ -257,7 +262,7 @@ func (l *keptLog) renew() error {
 		_ = l.f.Close() // all that mattered of it was synced
 	}
 	l.f, l.n, l.size = f, l.n+1, 0
-	err = syncDir(l.dir)
+	err = errors.Join(syncDir(l.dir), l.write(fileHead(l.mark)))
 	flush := func() {
 		buf, _ := l.take()
 		if err == nil {

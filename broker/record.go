@@ -2,22 +2,54 @@ package broker
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/crc32"
 
 	"github.com/mochi-mqtt/server/v2/packets"
 )
 
-// How the log of what is kept is written: records of a mark, by which the next one is found
-// behind a damaged one, a length, a checksum, and a body. Numbers are little-endian, those within a
-// body varints; a text is its length and its bytes.
+// How the log of what is kept is written: a head, and then records of a mark, by which the next
+// one is found behind a damaged one, a length, a checksum, and a body. Numbers are little-endian,
+// those within a body varints; a text is its length and its bytes. The head is the mark and its
+// checksum, twice, so that one may be damaged.
 const (
-	recordMark = "dhr\x01"
-	recordHead = len(recordMark) + 8 // bytes before the body
-	maxRecord  = 80 << 20            // bytes: more than any packet
+	markSize   = 8
+	recordHead = markSize + 8 // bytes before the body
+	maxRecord  = 80 << 20     // bytes: more than any packet
 )
+
+// mark is random, and another one each time that the log is opened: whoever knew it could put
+// records into a payload, which would count if the one around them was cut off by a crash.
+type mark [markSize]byte
+
+func newMark() (m mark, err error) {
+	_, err = rand.Read(m[:])
+	return m, err
+}
+
+// fileHead is what a file begins with.
+func fileHead(m mark) []byte {
+	one := binary.LittleEndian.AppendUint32(bytes.Clone(m[:]), checksum(m[:]))
+	return append(one, one...)
+}
+
+// cutHead returns the mark of a file, and what follows its head.
+func cutHead(p []byte) (m mark, rest []byte, ok bool) {
+	const half = markSize + 4
+	if len(p) < 2*half {
+		return m, nil, false
+	}
+	for _, one := range [][]byte{p[:half], p[half : 2*half]} {
+		if copy(m[:], one); checksum(m[:]) == binary.LittleEndian.Uint32(one[markSize:]) {
+			return m, p[2*half:], true
+		}
+	}
+	return m, p, false
+}
 
 // What a record says.
 const (
@@ -70,9 +102,9 @@ const (
 )
 
 // appendRecord adds a record to p.
-func appendRecord(p []byte, n note) []byte {
+func appendRecord(p []byte, m mark, n note) []byte {
 	at := len(p)
-	p = append(append(p, recordMark...), make([]byte, 8)...)
+	p = append(append(p, m[:]...), make([]byte, 8)...)
 	p = appendText(append(p, n.kind), n.id)
 	switch n.kind {
 	case noteOpen:
@@ -87,7 +119,7 @@ func appendRecord(p []byte, n note) []byte {
 	default:
 		p = binary.AppendUvarint(p, uint64(n.pid))
 	}
-	head, body := p[at+len(recordMark):], p[at+recordHead:]
+	head, body := p[at+markSize:], p[at+recordHead:]
 	binary.LittleEndian.PutUint32(head, uint32(len(body)))
 	binary.LittleEndian.PutUint32(head[4:], checksum(body))
 	return p
@@ -217,13 +249,17 @@ func (r *reader) message() *outgoing {
 	return o
 }
 
-// readRecords calls f with each whole record. A record cut off at the end is what a crash
-// leaves, and was never promised to anybody; what is damaged otherwise costs itself, and is
-// told.
+// readRecords calls f with each whole record of a file. A record cut off at the end is what a
+// crash leaves, as is a head; neither was ever promised to anybody. What is damaged otherwise costs
+// itself, and is told.
 func readRecords(p []byte, f func(note)) error {
+	m, p, ok := cutHead(p)
+	if !ok && len(p) > 0 {
+		return errors.New("its head is damaged: nothing of it can be read")
+	}
 	damaged := 0
 	for len(p) > 0 {
-		body, ok := record(p)
+		body, ok := m.record(p)
 		if ok {
 			n, good := decodeNote(body)
 			if good {
@@ -234,7 +270,7 @@ func readRecords(p []byte, f func(note)) error {
 			p = p[recordHead+len(body):]
 			continue
 		}
-		next := nextRecord(p[1:])
+		next := m.next(p[1:])
 		if next < 0 {
 			break
 		}
@@ -248,27 +284,27 @@ func readRecords(p []byte, f func(note)) error {
 }
 
 // record returns the body of the record that p begins with.
-func record(p []byte) (body []byte, ok bool) {
-	if len(p) < recordHead || string(p[:len(recordMark)]) != recordMark {
+func (m mark) record(p []byte) (body []byte, ok bool) {
+	if len(p) < recordHead || !bytes.Equal(p[:markSize], m[:]) {
 		return nil, false
 	}
-	length := int64(binary.LittleEndian.Uint32(p[len(recordMark):]))
+	length := int64(binary.LittleEndian.Uint32(p[markSize:]))
 	if length > min(maxRecord, int64(len(p)-recordHead)) {
 		return nil, false
 	}
 	body = p[recordHead : recordHead+int(length)]
-	return body, checksum(body) == binary.LittleEndian.Uint32(p[len(recordMark)+4:])
+	return body, checksum(body) == binary.LittleEndian.Uint32(p[markSize+4:])
 }
 
-// nextRecord returns where the next whole record begins; -1: there is none.
-func nextRecord(p []byte) int {
+// next returns where the next whole record begins; -1: there is none.
+func (m mark) next(p []byte) int {
 	for at := 0; ; at++ {
-		i := bytes.Index(p[at:], []byte(recordMark))
+		i := bytes.Index(p[at:], m[:])
 		if i < 0 {
 			return -1
 		}
 		at += i
-		if _, ok := record(p[at:]); ok {
+		if _, ok := m.record(p[at:]); ok {
 			return at
 		}
 	}
