@@ -30,6 +30,7 @@ type claims struct {
 	faced    bool    // a face came since
 	distance float64 // the nearest one came
 	spoofed  bool
+	track    int   // the face that was a picture, else the nearest
 	proven   proof // the most that spoke for one that came near enough
 }
 
@@ -69,9 +70,11 @@ func (c *claims) last() time.Duration {
 }
 
 // record writes a record of this side of the door.
-func (a *attempt) record(r Record) {
-	r.Side = a.side
-	a.portal.record(r)
+func (a *attempt) record(r Record) { a.write(Write{Record: r}) }
+
+func (a *attempt) write(w Write) {
+	w.Record.Side = a.side
+	a.portal.write(w)
 }
 
 // say tells the person at the door what to do, until so long from now.
@@ -124,8 +127,8 @@ func (a *attempt) denyUnknown(in Claim) {
 		a.say(SayDenied, "", refusalShown)
 		return
 	}
-	a.deny(Record{Factors: SetOf(in.Factor), Reason: "unknown_" + string(in.Factor),
-		Details: map[string]string{DetailReader: in.Reader}}, SayDenied)
+	a.deny(Write{Record: Record{Factors: SetOf(in.Factor), Reason: "unknown_" + string(in.Factor),
+		Details: map[string]string{DetailReader: in.Reader}}}, SayDenied)
 }
 
 func (a *attempt) claimed(in Claim) {
@@ -170,12 +173,15 @@ func (a *attempt) judgeAll() {
 func (a *attempt) notice(person string, c *claims, s *sighting) {
 	sure := a.proof(s)
 	if sure == noProof {
-		c.spoofed = true
+		c.spoofed, c.track = true, s.track
 		return
 	}
 	d := s.distance(person)
 	if !c.faced || d < c.distance {
 		c.faced, c.distance = true, d
+		if !c.spoofed {
+			c.track = s.track
+		}
 	}
 	if d <= a.House.cfg.Verify {
 		c.proven = max(c.proven, sure)
@@ -214,17 +220,17 @@ func (a *attempt) judge(person string) Verdict {
 	if a.challenge != nil && a.challenge.person == person { // no longer needed
 		a.endChallenge()
 	}
-	r := Record{Factors: v.By}
+	w := Write{Record: Record{Factors: v.By}}
 	if v.By.Has(SetOf(FaceID)) {
-		r.Details = a.faceDetails(s, l)
+		w.Track, w.Record.Details = s.track, a.faceDetails(s, l)
 		s.grantee, s.granted = person, l
 	}
 	if v.Fallback {
-		r.Reason = ReasonNoVision
+		w.Record.Reason = ReasonNoVision
 	}
 	delete(a.claims, person)
 	a.spend(person)
-	a.grant(pass{person: person, side: a.side}, r)
+	a.grant(pass{person: person, side: a.side}, w)
 	return v
 }
 
@@ -245,7 +251,7 @@ func (a *attempt) giveUp(person string) {
 	if c.faced {
 		r.Details[DetailDistance] = distanceText(c.distance)
 	}
-	a.deny(r, SayDenied)
+	a.deny(Write{Record: r, Track: c.track}, SayDenied)
 }
 
 func (a *attempt) why(c *claims, v Verdict) string {
@@ -266,10 +272,10 @@ func (a *attempt) why(c *claims, v Verdict) string {
 	return ReasonIncomplete
 }
 
-func (a *attempt) deny(r Record, say Saying) {
-	r.Kind = KindDenied
-	a.record(r)
-	a.say(say, r.Person, refusalShown)
+func (a *attempt) deny(w Write, say Saying) {
+	w.Record.Kind = KindDenied
+	a.write(w)
+	a.say(say, w.Record.Person, refusalShown)
 }
 
 func distanceText(d float64) string { return strconv.FormatFloat(d, 'f', 2, 64) }

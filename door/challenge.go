@@ -158,8 +158,8 @@ func (a *attempt) unanswered() {
 func (a *attempt) denyChallenge(c *challenge, why string) {
 	factors := a.others(c.person) | SetOf(FaceID)
 	delete(a.claims, c.person)
-	a.deny(Record{Person: c.person, Factors: factors, Reason: ReasonChallenge,
-		Details: map[string]string{DetailWhy: why, DetailTurns: fmt.Sprintf("%d/%d", c.done, len(c.turns))}}, SayDenied)
+	a.deny(Write{Track: c.track, Record: Record{Person: c.person, Factors: factors, Reason: ReasonChallenge,
+		Details: map[string]string{DetailWhy: why, DetailTurns: fmt.Sprintf("%d/%d", c.done, len(c.turns))}}}, SayDenied)
 }
 
 func (a *attempt) endChallenge() *challenge {

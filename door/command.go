@@ -33,7 +33,7 @@ func (h *House) command(in Command) {
 			return
 		}
 		p.grant(pass{person: in.Person, side: Entry, reason: ReasonLetIn},
-			Record{Factors: SetOf(Remote), Reason: ReasonCommand, Details: map[string]string{DetailUser: in.User}})
+			Write{Record: Record{Factors: SetOf(Remote), Reason: ReasonCommand, Details: map[string]string{DetailUser: in.User}}})
 	default:
 		h.refuse(in, ReasonUnreadable)
 	}

@@ -8,7 +8,10 @@ type Effect interface{ effect() }
 
 type (
 	// Write appends a record to the journal.
-	Write struct{ Record Record }
+	Write struct {
+		Record Record
+		Track  int // the face that it came of, 0: none; it means nothing later and is not journalled
+	}
 
 	// Unlock lets the door be opened. The house itself will say Lock; For is how long it means
 	// to wait, so that a lock can make sure of it should the hub die.

@@ -235,10 +235,12 @@ func (h *House) fault(door, part, reason, text string) {
 }
 
 // record writes what happened, as known now.
-func (h *House) record(r Record) {
-	r.Time, r.Clock.Synced, r.Clock.Mono = h.now.Wall, h.now.Synced, h.now.Mono
-	h.past.Apply(r)
-	h.do(Write{Record: r})
+func (h *House) record(r Record) { h.write(Write{Record: r}) }
+
+func (h *House) write(w Write) {
+	w.Record.Time, w.Record.Clock.Synced, w.Record.Clock.Mono = h.now.Wall, h.now.Synced, h.now.Mono
+	h.past.Apply(w.Record)
+	h.do(w)
 }
 
 func (h *House) do(e Effect) { h.out = append(h.out, e) }

@@ -101,16 +101,18 @@ func (p *portal) timers(ts []timer) []timer {
 }
 
 // record writes a record of this door.
-func (p *portal) record(r Record) {
-	r.Door = p.cfg.ID
-	p.House.record(r)
+func (p *portal) record(r Record) { p.write(Write{Record: r}) }
+
+func (p *portal) write(w Write) {
+	w.Record.Door = p.cfg.ID
+	p.House.write(w)
 }
 
 // grant lets a person through: written first, then unlocked.
-func (p *portal) grant(ps pass, r Record) {
+func (p *portal) grant(ps pass, w Write) {
 	p.endGrace()
-	r.Kind, r.Side, r.Person = KindGranted, ps.side, ps.person
-	p.record(r)
+	w.Record.Kind, w.Record.Side, w.Record.Person = KindGranted, ps.side, ps.person
+	p.write(w)
 	p.letThrough(ps)
 	welcome := ps.person
 	if ps.reason == ReasonLetIn {

@@ -26,6 +26,7 @@ import (
 //	person ann pin+face ...            without sets: the house's policy
 //	sensor kitchen
 //	watch show keep                    also check these effects, left out otherwise
+//	watch track                        also check of which face a record came
 //
 // "wakes" is a "wait" before which nobody has called Step, however much was due. With
 // "times=4 every=1s" an input comes four times, and what follows all of them is put together;
@@ -250,6 +251,9 @@ func (s *script) show(e Effect) []string {
 		}
 	}
 	line := effectText(e)
+	if w, ok := e.(Write); ok && w.Track != 0 && s.watch["track"] {
+		line += fmt.Sprintf(" track=%d", w.Track)
+	}
 	if word, _, _ := strings.Cut(line, " "); (word == "show" || word == "keep") && !s.watch[word] {
 		return nil
 	}

@@ -174,7 +174,7 @@ func (a *attempt) greet(s *sighting) {
 	if a.used(s) || a.judge(s.who).Opens || s.told == s.who {
 		return
 	}
-	if !a.seen(Record{Person: s.who, Factors: SetOf(FaceID), Details: a.faceDetails(s, s.whoLook)}) {
+	if !a.seen(s, Record{Person: s.who, Factors: SetOf(FaceID), Details: a.faceDetails(s, s.whoLook)}) {
 		return
 	}
 	s.told = s.who
@@ -184,14 +184,14 @@ func (a *attempt) greet(s *sighting) {
 }
 
 // seen logs a face, but not the same one again and again.
-func (a *attempt) seen(r Record) bool {
+func (a *attempt) seen(s *sighting, r Record) bool {
 	last, ok := a.logged[r.Person]
 	if ok && a.now.Mono-last < a.House.cfg.Quiet {
 		return false
 	}
 	a.logged[r.Person] = a.now.Mono
 	r.Kind = KindSeen
-	a.record(r)
+	a.write(Write{Record: r, Track: s.track})
 	return true
 }
 
@@ -209,9 +209,9 @@ func (a *attempt) lapse(s *sighting) {
 	s.logAt = 0
 	switch {
 	case s.liveness == Spoof:
-		a.seen(Record{Reason: ReasonSpoof})
+		a.seen(s, Record{Reason: ReasonSpoof})
 	case s.who == "":
-		a.seen(Record{})
+		a.seen(s, Record{})
 	case a.claims[s.who] == nil: // else what becomes of the claim says it
 		a.greet(s)
 	}

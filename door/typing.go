@@ -61,7 +61,7 @@ func (a *attempt) mayType(in Claim) bool {
 }
 
 func (a *attempt) denyTyped(in Claim, known []string, say Saying) {
-	a.deny(Record{Factors: SetOf(in.Factor), Reason: ReasonWrongPIN, Details: typedDetails(in, known)}, say)
+	a.deny(Write{Record: Record{Factors: SetOf(in.Factor), Reason: ReasonWrongPIN, Details: typedDetails(in, known)}}, say)
 }
 
 // refuseTyped answers a secret typed during a lockout without looking at it. Only the first
@@ -73,7 +73,7 @@ func (a *attempt) refuseTyped(in Claim, key string, known []string) {
 		return
 	}
 	c.refused = c.until
-	a.deny(Record{Factors: SetOf(in.Factor), Reason: ReasonLockedOut, Details: typedDetails(in, known)}, SayLockedOut)
+	a.deny(Write{Record: Record{Factors: SetOf(in.Factor), Reason: ReasonLockedOut, Details: typedDetails(in, known)}}, SayLockedOut)
 }
 
 // count adds one wrong try and records the lockout that it may begin.
