@@ -26,7 +26,7 @@ func TestDeliverWaitsForTheJournal(t *testing.T) {
 		j := heldJournal{make(chan struct{})}
 		h := &hub{inputs: make(chan door.Input, 8), stepped: make(chan struct{}, 1), gone: make(chan struct{}),
 			recorder: newRecorder(j, "", slog.New(slog.DiscardHandler))}
-		h.recorder.written = func([]door.Record) {}
+		h.recorder.written = func([]door.Write) {}
 		ctx, stop := context.WithCancel(t.Context())
 		go h.recorder.run(ctx)
 		heard := make(chan error, 1)

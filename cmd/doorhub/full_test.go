@@ -91,7 +91,7 @@ func TestDoorDoesNotWaitForASlowJournal(t *testing.T) {
 	until(t, "the entry, held in memory", func() bool {
 		h.recorder.mu.Lock()
 		defer h.recorder.mu.Unlock()
-		return slices.Contains(kinds(h.recorder.queue), door.KindEntry)
+		return slices.Contains(kinds(recordsOf(h.recorder.queue)), door.KindEntry)
 	})
 	h.enters(noPIN)
 	must(t, leaf.Shut())

@@ -56,7 +56,7 @@ type hub struct {
 
 	notes    notes
 	mu       sync.Mutex
-	watchers []func(door.Record)
+	watchers []func(door.Write)
 }
 
 // startHub builds a hub that runs until close, which undoes it in reverse: what ends ctx does
@@ -270,7 +270,7 @@ func (h *hub) do(in door.Input, effects []door.Effect) {
 	written := false
 	for _, e := range effects {
 		if w, ok := e.(door.Write); ok {
-			h.recorder.write(w.Record)
+			h.recorder.write(w)
 			written = true
 			continue
 		}
@@ -328,7 +328,8 @@ func (h *hub) show(ms ...discovery.Message) {
 }
 
 // journalled is told of records that have become durable.
-func (h *hub) journalled(recs []door.Record) {
+func (h *hub) journalled(ws []door.Write) {
+	recs := recordsOf(ws)
 	if err := h.past.written(context.Background(), recs); err != nil {
 		h.log.Error("cannot keep who is inside", "component", "hub", "error", err)
 	}
@@ -339,9 +340,9 @@ func (h *hub) journalled(recs []door.Record) {
 	h.mu.Lock()
 	watchers := slices.Clone(h.watchers)
 	h.mu.Unlock()
-	for _, r := range recs {
-		for _, w := range watchers {
-			w(r)
+	for _, w := range ws {
+		for _, tell := range watchers {
+			tell(w)
 		}
 	}
 }
@@ -363,7 +364,10 @@ func (h *hub) unjournalled(reason, detail string) {
 }
 
 // watch has f called with every record from now on, once it is durable. f must not block.
-func (h *hub) watch(f func(door.Record)) {
+func (h *hub) watch(f func(door.Record)) { h.watchWrites(func(w door.Write) { f(w.Record) }) }
+
+// watchWrites is watch for who also wants to know of which face a record came.
+func (h *hub) watchWrites(f func(door.Write)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.watchers = append(h.watchers, f)

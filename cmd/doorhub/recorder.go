@@ -40,12 +40,12 @@ type journal interface {
 type recorder struct {
 	journal journal
 	boot    string
-	written func([]door.Record)         // told of what has become durable, in order
+	written func([]door.Write)          // told of what has become durable, in order
 	problem func(reason, detail string) // told of each change of what is wrong, in order; "": nothing
 	log     *slog.Logger
 
 	mu      sync.Mutex
-	queue   []door.Record
+	queue   []door.Write
 	ready   int           // so many of the queue were committed
 	settled chan struct{} // closed when the queue has been written; nil while it is empty
 	wrong   string        // reason of the present problem; "" when all is well
@@ -64,15 +64,15 @@ func newRecorder(j journal, boot string, log *slog.Logger) *recorder {
 
 // write queues a record, to be made durable with those that follow at the next commit or
 // settle. It never blocks.
-func (r *recorder) write(rec door.Record) {
-	rec.Clock.Boot = r.boot
+func (r *recorder) write(w door.Write) {
+	w.Record.Clock.Boot = r.boot
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.queue) >= maxUnwritten {
 		r.lost++
 		return
 	}
-	r.queue = append(r.queue, rec)
+	r.queue = append(r.queue, w)
 	if r.settled == nil {
 		r.settled = make(chan struct{})
 	}
@@ -214,20 +214,38 @@ func (r *recorder) flush() error {
 
 // append writes the batch, and returns what is durable and how many records are dealt with.
 // One that the journal will never take is lost, so that those behind it are not.
-func (r *recorder) append(batch []door.Record) (kept []door.Record, done int, err error) {
-	kept, err = r.journal.Append(context.Background(), batch)
+func (r *recorder) append(batch []door.Write) (kept []door.Write, done int, err error) {
+	kept, err = r.appendAll(batch)
 	if refused(err) {
 		batch = batch[:1]
-		kept, err = r.journal.Append(context.Background(), batch)
+		kept, err = r.appendAll(batch)
 	}
 	if refused(err) {
-		r.log.Error("the journal refuses a record for good: it is lost", "kind", batch[0].Kind, "error", err)
+		r.log.Error("the journal refuses a record for good: it is lost", "kind", batch[0].Record.Kind, "error", err)
 		r.mu.Lock()
 		r.lost++
 		r.mu.Unlock()
 		return nil, 1, nil
 	}
 	return kept, len(batch), err
+}
+
+// appendAll writes all or none, and returns them as they are kept.
+func (r *recorder) appendAll(batch []door.Write) ([]door.Write, error) {
+	recs, err := r.journal.Append(context.Background(), recordsOf(batch))
+	kept := make([]door.Write, len(recs))
+	for i, rec := range recs {
+		kept[i] = door.Write{Record: rec, Track: batch[i].Track}
+	}
+	return kept, err
+}
+
+func recordsOf(ws []door.Write) []door.Record {
+	recs := make([]door.Record, len(ws))
+	for i, w := range ws {
+		recs[i] = w.Record
+	}
+	return recs
 }
 
 // refused tells a record that cannot be kept from a disk that cannot be written.

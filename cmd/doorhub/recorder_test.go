@@ -76,6 +76,7 @@ type tape struct {
 	mu       sync.Mutex
 	problems []string
 	told     int
+	tracks   []string // "reason/track" of what came of a face
 	stop     func()
 }
 
@@ -89,10 +90,15 @@ func onTape(t *testing.T, f func(*testing.T, *tape)) {
 			defer p.mu.Unlock()
 			p.problems = append(p.problems, reason)
 		}
-		p.written = func(recs []door.Record) {
+		p.written = func(ws []door.Write) {
 			p.mu.Lock()
 			defer p.mu.Unlock()
-			p.told += len(recs)
+			p.told += len(ws)
+			for _, w := range ws {
+				if w.Track != 0 {
+					p.tracks = append(p.tracks, w.Record.Reason+"/"+strconv.Itoa(w.Track))
+				}
+			}
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup
@@ -107,7 +113,7 @@ func onTape(t *testing.T, f func(*testing.T, *tape)) {
 func (p *tape) writes(n int) {
 	for range n {
 		p.n++
-		p.write(door.Record{Kind: door.KindGranted, Reason: strconv.Itoa(p.n)})
+		p.write(door.Write{Record: door.Record{Kind: door.KindGranted, Reason: strconv.Itoa(p.n)}})
 	}
 	p.commit()
 }
@@ -166,7 +172,7 @@ func TestRecorderWaitsUntilDurable(t *testing.T) {
 func TestRecorderBatches(t *testing.T) {
 	onTape(t, func(t *testing.T, p *tape) {
 		for range 20 {
-			p.write(door.Record{})
+			p.write(door.Write{})
 			synctest.Wait()
 		}
 		if n := len(p.journal.reasons()); n != 0 {
@@ -275,7 +281,7 @@ func TestRecorderBound(t *testing.T) {
 		p.writes(maxUnwritten)
 		p.waits()
 		for range 7 {
-			p.write(door.Record{Kind: door.KindDenied, Reason: "too many"})
+			p.write(door.Write{Record: door.Record{Kind: door.KindDenied, Reason: "too many"}})
 		}
 		p.commit()
 		p.journal.answer(answered{})
@@ -307,11 +313,28 @@ func TestRecorderDropsWhatIsRefused(t *testing.T) {
 		p.writes(1)
 		synctest.Wait()
 		p.writes(3)
-		p.write(door.Record{Reason: "bad"})
+		p.write(door.Write{Record: door.Record{Reason: "bad"}})
 		p.writes(4)
 		time.Sleep(time.Second)
 		p.wantAll(t)
 		p.wantProblems(t, journalLost, "")
+	})
+}
+
+// What is durable comes with the face that it came of, also where a record between was refused.
+func TestRecorderTellsOfWhichFace(t *testing.T) {
+	onTape(t, func(t *testing.T, p *tape) {
+		p.recorder.journal = refusing{p.journal}
+		for i, reason := range []string{"a", "b", "bad", "c", "d"} {
+			p.write(door.Write{Record: door.Record{Reason: reason}, Track: i % 4})
+		}
+		p.commit()
+		synctest.Wait()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if diff := cmp.Diff([]string{"b/1", "c/3"}, p.tracks); diff != "" {
+			t.Errorf("faces (-want +got):\n%s", diff)
+		}
 	})
 }
 
