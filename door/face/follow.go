@@ -48,14 +48,14 @@ func (f *follower) face(t *track, live door.Liveness) door.Face {
 
 // nearKey is what the people near a face depend on.
 type nearKey struct {
-	people *[]Enrolled
+	people *index
 	last   time.Time
 	looks  int
 }
 
 // near looks up who is near, when a look was added or other people are enrolled.
 func (f *follower) near(t *track) []door.Match {
-	key := nearKey{f.gallery.people.Load(), t.template.last(), len(t.template.glances)}
+	key := nearKey{f.gallery.index.Load(), t.template.last(), len(t.template.glances)}
 	if key != t.nearOf {
 		t.near, t.nearOf = f.gallery.Near(t.template.mean()), key
 	}

@@ -38,7 +38,7 @@ type Enrolled struct {
 // Gallery holds those enrolled, in memory. The zero value is empty. Its methods may be
 // called from any goroutine; who asks while it is replaced sees all of the old or all of
 // the new.
-type Gallery struct{ people atomic.Pointer[[]Enrolled] }
+type Gallery struct{ index atomic.Pointer[index] }
 
 // Replace puts people in place of all that was. It fails, and keeps what was, when a person
 // has no id or stands there twice, or a descriptor holds something that is no number.
@@ -57,7 +57,7 @@ func (g *Gallery) Replace(people []Enrolled) error {
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("gallery kept as it was: %w", err)
 	}
-	g.people.Store(&kept)
+	g.index.Store(newIndex(kept))
 	return nil
 }
 
@@ -91,16 +91,11 @@ func finite(d Descriptor) bool {
 // them (Not) than to all of their own descriptors. It returns nothing for a descriptor that
 // holds something that is no number.
 func (g *Gallery) Near(d Descriptor) []door.Match {
-	people := g.people.Load()
-	if people == nil || !finite(d) {
+	x := g.index.Load()
+	if x == nil || !finite(d) {
 		return nil
 	}
-	var matches []door.Match
-	for _, p := range *people {
-		if own := nearest(p.Descriptors, d); len(p.Descriptors) > 0 && own < nearest(p.Not, d) {
-			matches = append(matches, door.Match{Person: p.Person, Distance: own})
-		}
-	}
+	matches := x.near(&d)
 	slices.SortFunc(matches, func(a, b door.Match) int {
 		return cmp.Or(cmp.Compare(a.Distance, b.Distance), cmp.Compare(a.Person, b.Person))
 	})
@@ -113,16 +108,15 @@ func (g *Gallery) Near(d Descriptor) []door.Match {
 
 // distance returns that of d to the person's nearest descriptor; false when there is none.
 func (g *Gallery) distance(person string, d Descriptor) (float64, bool) {
-	people := g.people.Load()
-	if people == nil {
+	x := g.index.Load()
+	if x == nil {
 		return 0, false
 	}
-	for _, p := range *people {
-		if p.Person == person && len(p.Descriptors) > 0 {
-			return nearest(p.Descriptors, d), true
-		}
+	i, ok := x.at[person]
+	if !ok {
+		return 0, false
 	}
-	return 0, false
+	return nearest(x.people[i].Descriptors, d), true
 }
 
 // nearest returns the least distance of d to any of all; infinite for none.
