@@ -16,14 +16,14 @@ func TestPoseQuality(t *testing.T) {
 		landmarks []image.Point
 		low, high float64
 	}{
-		"from the front":    {facing(0), 1, 1},
-		"hardly turned":     {facing(4), 1, 1},
-		"turned":            {facing(-14), 0.4, 0.8},
-		"profile":           {facing(30), profilePose, profilePose + 1e-9},
-		"tilted, front":     {[]image.Point{{60, 75}, {55, 65}, {35, 25}, {40, 35}, {26, 63}}, 0.9, 1},
-		"no landmarks":      {nil, profilePose, profilePose},
-		"all in one place":  {make([]image.Point, 5), profilePose, profilePose},
-		"two points":        {facing(0)[:2], profilePose, profilePose},
+		"from the front":   {facing(0), 1, 1},
+		"hardly turned":    {facing(4), 1, 1},
+		"turned":           {facing(-14), 0.4, 0.8},
+		"profile":          {facing(30), profilePose, profilePose + 1e-9},
+		"tilted, front":    {[]image.Point{{60, 75}, {55, 65}, {35, 25}, {40, 35}, {26, 63}}, 0.9, 1},
+		"no landmarks":     {nil, profilePose, profilePose},
+		"all in one place": {make([]image.Point, 5), profilePose, profilePose},
+		"two points":       {facing(0)[:2], profilePose, profilePose},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := poseQuality(tt.landmarks); got < tt.low || got > tt.high {
