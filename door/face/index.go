@@ -175,9 +175,12 @@ func (s *searching) compare(i int) {
 
 // close ends a person.
 func (s *searching) close() {
+	if math.IsInf(s.least, 1) {
+		return
+	}
 	least, p := s.least, s.people[s.person]
 	s.least = math.Inf(1)
-	if math.IsInf(least, 1) || !(least < nearest(p.Not, *s.d)) {
+	if least >= nearest(p.Not, *s.d) {
 		return
 	}
 	s.found = append(s.found, door.Match{Person: p.Person, Distance: least})
