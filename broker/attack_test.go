@@ -193,7 +193,7 @@ func TestWrongPasswordsAtSpeed(t *testing.T) {
 // A thousand devices that come back at once, as when the power returns, are let in, those that
 // find no place as soon as they try again. Nobody else notices.
 func TestReconnectStorm(t *testing.T) {
-	h := start(t, func(c *Config) { c.MaxClients = 1100 })
+	h := start(t, func(c *Config) { c.MaxClients, c.MaxUserClients, c.UserRate = 1100, 1000, 0 })
 	stop := h.canary(t)
 	for range 2 {
 		var all sync.WaitGroup
@@ -223,5 +223,59 @@ func (h *house) returns(t *testing.T, i int) {
 			t.Errorf("device %d was not let in: %v", i, err)
 			return
 		}
+	}
+}
+
+// A stolen token takes no place from others: not by connections, nor by sessions that it leaves
+// behind, nor by filters without number.
+func TestOneUserTakesNotAll(t *testing.T) {
+	h := start(t, func(c *Config) { c.MaxClients, c.MaxUserClients, c.UserRate = 50, 10, 0 })
+	stop := h.canary(t)
+	for i := range 200 {
+		l := login{user: "sensor", token: h.tokens["sensor"], id: fmt.Sprint("left", i), keep: true}
+		p := h.in(t, l)
+		p.subscribe("doorhub/out/sensor/event", 1)
+		_ = p.Close()
+	}
+	if n := len(h.sessionsOf("sensor")); n > 10+1 { // the last may still be connected
+		t.Errorf("%d sessions are kept", n)
+	}
+	let := 0
+	for i := range 50 {
+		_, ack := h.connect(t, login{user: "sensor", token: h.tokens["sensor"], id: fmt.Sprint("here", i), version: byte(4 + i%2)})
+		switch ack.ReasonCode {
+		case 0:
+			let++
+		case packets.Err3ServerUnavailable.Code, packets.ErrQuotaExceeded.Code:
+		default:
+			t.Errorf("refused with %#x", ack.ReasonCode)
+		}
+	}
+	if let != 10 {
+		t.Errorf("%d of 50 were let in", let)
+	}
+	h.in(t, login{user: "sensor", token: h.tokens["sensor"], id: "here0"}) // comes back
+	for i := range 10 {
+		h.in(t, login{user: "reader", token: h.tokens["reader"], id: fmt.Sprint(i)})
+	}
+	stop()
+}
+
+// Filters are work: a SUBSCRIBE with thousands of them counts for as many packets as it is long.
+func TestManyFiltersAreSlowed(t *testing.T) {
+	h := start(t)
+	p := h.in(t, h.as("viewer"))
+	pk := packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Subscribe, Qos: 1}, PacketID: 1}
+	for range 10_000 {
+		pk.Filters = append(pk.Filters, packets.Subscription{Filter: "doorhub/door/+/lock"})
+	}
+	p.send(pk)
+	p.next(packets.Suback)
+	limit := h.limiterOf("viewer", RoleViewer)
+	limit.mu.Lock()
+	left := limit.tokens
+	limit.mu.Unlock()
+	if want := float64(h.cfg.UserRate*floodBurst) - 2000; left > want {
+		t.Errorf("%.0f tokens are left, want at most %.0f", left, want)
 	}
 }

@@ -40,6 +40,7 @@ type Config struct {
 	MaxHubPacket   int           `yaml:"max_hub_packet"`   // embedded: bytes in one packet from the hub, which sends pictures
 	MaxLoginPacket int           `yaml:"max_login_packet"` // embedded: bytes in one packet before login
 	MaxClients     int           `yaml:"max_clients"`      // embedded: connections logged in at once
+	MaxUserClients int           `yaml:"max_user_clients"` // embedded: clients of one user, connected or with a session that waits for them; the hub may have any number
 	MaxLogins      int           `yaml:"max_logins"`       // embedded: connections not yet logged in at once
 	LoginTimeout   time.Duration `yaml:"login_timeout"`    // embedded: from connecting to the end of login
 	WriteTimeout   time.Duration `yaml:"write_timeout"`    // embedded: one write to a device that does not read; then it is cut
@@ -62,6 +63,7 @@ func Defaults() Config {
 		MaxHubPacket:   16 << 20,
 		MaxLoginPacket: 16 << 10,
 		MaxClients:     1000,
+		MaxUserClients: 100,
 		MaxLogins:      256,
 		MaxQueue:       4 << 20,
 		UserRate:       300,
@@ -89,6 +91,7 @@ func (c Config) validEmbedded() error {
 		within("max_hub_packet", c.MaxHubPacket, 1<<10, 64<<20),
 		within("max_login_packet", c.MaxLoginPacket, 256, 256<<10),
 		within("max_clients", c.MaxClients, 1, 100_000),
+		within("max_user_clients", c.MaxUserClients, 1, 100_000),
 		within("max_logins", c.MaxLogins, 1, 10_000),
 		within("user_rate", c.UserRate, 0, 1_000_000),
 		within("max_queue", c.MaxQueue, 64<<10, 256<<20),

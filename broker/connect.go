@@ -101,12 +101,17 @@ func (s *Server) login(cl *mqtt.Client, c *conn, pk packets.Packet) error {
 		return s.turnDown(cl, packets.ErrNotAuthorized, fmt.Sprintf("may not have a will on %.80q (retained: %t)", w.topic, w.retain))
 	}
 	cl.ID = name + "/" + cl.ID
+	c.limiter = s.limiterOf(name, role)
+	if err := s.slow(c, typeConnect, 0); err != nil {
+		return err
+	}
 	limit := s.cfg.MaxPacket
 	if role == RoleHub {
 		limit = s.cfg.MaxHubPacket
+	} else if !s.placeFor(name, cl.ID) {
+		return s.sendRefusal(cl, packets.ErrQuotaExceeded)
 	}
 	s.imposeKeepalive(cl)
-	c.limiter = s.limiterOf(name, role)
 	c.admit(cl, limit)
 	atomic.AddInt64(&s.mq.Info.ClientsConnected, 1)
 	s.totals.logins.Add(1)
@@ -145,11 +150,18 @@ func (s *Server) check(c *conn, name, token string) (Role, error) {
 }
 
 func (s *Server) turnDown(cl *mqtt.Client, code packets.Code, why string) error {
-	if cl.Properties.ProtocolVersion < 5 {
+	s.log.Warn("login refused", keyUser, fmt.Sprintf("%.40q", cl.Properties.Username), keyRemote, cl.Net.Remote, "why", why)
+	return s.sendRefusal(cl, code)
+}
+
+func (s *Server) sendRefusal(cl *mqtt.Client, code packets.Code) error {
+	switch {
+	case cl.Properties.ProtocolVersion == 5:
+	case code == packets.ErrQuotaExceeded:
+		code = packets.Err3ServerUnavailable
+	default:
 		code = packets.Err3NotAuthorized
 	}
 	s.totals.refusedLogins.Add(1)
-	err := s.mq.SendConnack(cl, code, false, nil)
-	s.log.Warn("login refused", keyUser, fmt.Sprintf("%.40q", cl.Properties.Username), keyRemote, cl.Net.Remote, "why", why)
-	return errors.Join(errRefused, err)
+	return errors.Join(errRefused, s.mq.SendConnack(cl, code, false, nil))
 }

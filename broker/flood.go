@@ -14,12 +14,14 @@ const (
 	floodBurst    = 10               // seconds of the rate that may come at once
 	floodPatience = 10 * time.Second // of being slowed without a pause, then it is cut
 	freeBytes     = 16 << 10         // in a packet; more count as further packets
+	filterBytes   = 64               // in a SUBSCRIBE: each filter is work, and may bring much that is retained
 	answerCost    = 0.1              // packets: an answer to what the broker sent
 )
 
 // limiter slows a user who sends faster than its rate: a bucket of tokens, one a packet, for all
 // its connections.
 type limiter struct {
+	user string
 	rate float64 // packets a second
 
 	mu     sync.Mutex
@@ -82,13 +84,16 @@ func (s *Server) slow(c *conn, kind byte, size int) error {
 	if c.limiter == nil {
 		return nil
 	}
-	cost := 1.0
-	if kind >= typePuback && kind <= typePubcomp && kind != typePubrel {
+	cost := 1 + float64(size/freeBytes)
+	switch {
+	case kind >= typePuback && kind <= typePubcomp && kind != typePubrel:
 		cost = answerCost
+	case kind == typeSubscribe:
+		cost = 1 + float64(size/filterBytes)
 	}
-	wait, cut, tell := c.limiter.take(time.Now(), cost+float64(size/freeBytes))
+	wait, cut, tell := c.limiter.take(time.Now(), cost)
 	if tell {
-		s.tellFlood(c.session.user)
+		s.tellFlood(c.limiter.user)
 	}
 	if cut {
 		return errFlood
@@ -114,7 +119,7 @@ func (s *Server) limiterOf(user string, role Role) *limiter {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.limits[user] == nil {
-		s.limits[user] = &limiter{rate: float64(s.cfg.UserRate)}
+		s.limits[user] = &limiter{user: user, rate: float64(s.cfg.UserRate)}
 	}
 	return s.limits[user]
 }

@@ -15,7 +15,7 @@ const mine = "cell "
 
 // matrixHouse is a house that does not slow down who asks much.
 func matrixHouse(t *testing.T) *house {
-	return start(t, func(c *Config) { c.UserRate, c.MaxClients, c.MaxLogins = 0, 10_000, 1000 })
+	return start(t, func(c *Config) { c.UserRate, c.MaxClients, c.MaxUserClients, c.MaxLogins = 0, 10_000, 10_000, 1000 })
 }
 
 // attempt sends a packet and returns when the broker has dealt with it, which may end the

@@ -65,6 +65,7 @@ type Server struct {
 	floods   []func(user string)
 	blocks   []func(what string)
 	limits   map[string]*limiter // by user
+	crowds   map[string]bool     // users with as many clients as they may have
 	serving  sync.WaitGroup      // connections being served
 	lobby    *lobby              // the connections not yet logged in
 	wrong    error               // why messages cannot be kept
@@ -90,7 +91,7 @@ func Start(cfg Config, users *Users, log *slog.Logger, prepare ...func(*Server))
 	}
 	s := &Server{
 		cfg: cfg, users: users, log: log.With("component", "broker"),
-		conns: map[*conn]struct{}{}, sessions: map[string]*session{}, deep: map[string]*session{}, limits: map[string]*limiter{}, lobby: newLobby(cfg.MaxLogins),
+		conns: map[*conn]struct{}{}, sessions: map[string]*session{}, deep: map[string]*session{}, limits: map[string]*limiter{}, crowds: map[string]bool{}, lobby: newLobby(cfg.MaxLogins),
 		retained: retained{last: map[string]uint64{}}, began: time.Now(), lastSeen: map[string]time.Time{}, clock: func() bool { return true },
 	}
 	s.mq = mqtt.New(options(cfg))
