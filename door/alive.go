@@ -39,6 +39,12 @@ func (m LivenessMode) needs() proof {
 	return byChallenge
 }
 
+// JudgesLiveness reports whether any policy wants to know more of a face than whose it is.
+func (c Config) JudgesLiveness() bool {
+	modes := slices.AppendSeq([]LivenessMode{c.Liveness}, maps.Values(c.LivenessOf))
+	return slices.ContainsFunc(modes, func(m LivenessMode) bool { return m != LivenessOff })
+}
+
 // livenessOf is the mode of a policy.
 func (c Config) livenessOf(policy Set) LivenessMode {
 	if m, ok := c.LivenessOf[policy]; ok {

@@ -39,7 +39,7 @@ func (c runCmd) Run(a *app) error {
 	}
 	h.log.Info("ready", "component", "hub", "doors", len(cfg.Doors), "vision", hasVision, "data", cfg.Data)
 	for _, d := range cfg.Doors {
-		if h.doors[d.ID].typeFrom(a.ctx, a.in) {
+		if h.doors[d.ID].typeFrom(a.ctx, a.in, a.errOut) {
 			fmt.Fprintf(a.errOut, "doorhub: door %s is simulated: type a PIN here, and Enter\n", d.ID)
 			break
 		}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"github.com/doorhub/doorhub/door"
 	"github.com/doorhub/doorhub/door/gpio"
@@ -25,6 +26,7 @@ type doorway struct {
 
 	send  func(door.Input)                        // to the house
 	typed func(d Door, k Keypad, s keypad.Secret) // a secret was entered
+	shows atomic.Pointer[func(door.Prompt)]       // shows prompts to whoever types on a terminal
 }
 
 // openDoorway takes the door's lines; on any error it gives them all back.
@@ -222,9 +224,31 @@ func (w *doorway) pad(k Keypad) (keypad.Pad, error) {
 	return keypad.NewMatrix(k.Config, rows, columns, gpio.Now)
 }
 
-// typeFrom takes what is typed on a terminal for the first keypad of a simulated door, and
-// reports whether there is one. It ends with ctx, or with the end of from.
-func (w *doorway) typeFrom(ctx context.Context, from io.Reader) bool {
+// spoken is what a prompt says to people.
+func spoken(s door.Saying) string {
+	return map[door.Saying]string{
+		door.SayFace:      "look at the camera",
+		door.SayMore:      "your PIN or card, please",
+		door.SayLeft:      "turn your head to the left, and back",
+		door.SayRight:     "turn your head to the right, and back",
+		door.SayUp:        "look up, and back",
+		door.SayDown:      "look down, and back",
+		door.SayWelcome:   "welcome",
+		door.SayDenied:    "no",
+		door.SayLockedOut: "too many wrong tries: wait",
+	}[s]
+}
+
+// say shows a prompt on the terminal that stands for the door's keypad, if there is one.
+func (w *doorway) say(p door.Prompt) {
+	if show := w.shows.Load(); show != nil {
+		(*show)(p)
+	}
+}
+
+// typeFrom takes what is typed on a terminal for the first keypad of a simulated door, shows
+// what that says, and reports whether there is one. It ends with ctx, or with the end of from.
+func (w *doorway) typeFrom(ctx context.Context, from io.Reader, to io.Writer) bool {
 	if w.sim == nil || len(w.cfg.Keypads) == 0 {
 		return false
 	}
@@ -234,6 +258,12 @@ func (w *doorway) typeFrom(ctx context.Context, from io.Reader) bool {
 		w.log.Error("nobody can type here", "error", err)
 		return false
 	}
+	show := func(p door.Prompt) {
+		if p.Side == k.Side && p.Say != door.SayReady {
+			fmt.Fprintf(to, "%s: %s\n", w.cfg.ID, spoken(p.Say))
+		}
+	}
+	w.shows.Store(&show)
 	go func() {
 		err := t.Run(ctx, func(e keypad.Event) {
 			if e.Kind == keypad.Entered {

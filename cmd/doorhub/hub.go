@@ -303,6 +303,9 @@ func (h *hub) carryOut(e door.Effect) {
 		h.keeper.keep(e.Key, e.Lockout)
 	case door.Prompt:
 		h.show(discovery.Prompt(e))
+		h.doors[e.Door].say(e)
+	case door.Watch:
+		h.vision.ask(e)
 	case door.Show:
 		h.show(discovery.DoorStates(e.Door, e.State, h.contactOf(e.Door))...)
 	case door.ShowSensor:

@@ -24,8 +24,9 @@ type vision struct {
 	players map[string]*camera.Player // by door/side; of the demo
 	watched []func() eye
 
-	mu  sync.Mutex
-	rec *face.Recogniser
+	mu     sync.Mutex
+	rec    *face.Recogniser
+	judges map[string][]*face.AttackDetector // by door/side, one for each camera
 }
 
 // recogniser loads the models when they are first needed.
@@ -114,7 +115,7 @@ func pictureResults(pictures []picture, e face.Enrolment) []pictureResult {
 // openVision watches the faces before every camera. Missing models or cameras keep no door
 // from its other factors: they are told as problems.
 func (h *hub) openVision(ctx context.Context) error {
-	h.vision = &vision{cfg: h.cfg, store: h.store, players: map[string]*camera.Player{}}
+	h.vision = &vision{cfg: h.cfg, store: h.store, players: map[string]*camera.Player{}, judges: map[string][]*face.AttackDetector{}}
 	h.undo.add("vision", h.vision.close)
 	if err := h.vision.reload(ctx); err != nil {
 		h.send(door.Fault{Part: "faces", Reason: "unreadable", Detail: err.Error()})
@@ -153,6 +154,9 @@ func (h *hub) watchCamera(ctx context.Context, d Door, i int, numbers *face.Numb
 	}
 	h.undo.add("camera", cam.Close)
 	w := face.NewWatcher(h.cfg.Face, face.Place{Door: d.ID, Side: c.Side}, rec, &h.vision.gallery, numbers, h.send)
+	if h.cfg.House.JudgesLiveness() {
+		w.JudgeBy(h.vision.newJudge(d.ID, c.Side, h.send))
+	}
 	h.vision.watched = append(h.vision.watched, func() eye { return eye{place, cam.Count(), w.Looks()} })
 	h.spawn(ctx, "faces", func(ctx context.Context) { face.Watch(ctx, w, cam.Frames()) })
 	return nil
@@ -168,6 +172,25 @@ func (h *hub) openCamera(d Door, c Camera, report func(reason, detail string)) (
 	}
 	h.vision.players[d.ID+"/"+string(c.Side)] = p
 	return p.Camera, nil
+}
+
+// newJudge makes one that the house can ask.
+func (v *vision) newJudge(doorID string, side door.Side, send func(door.Input)) *face.AttackDetector {
+	judge, at := face.NewAttackDetector(send), doorID+"/"+string(side)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.judges[at] = append(v.judges[at], judge)
+	return judge
+}
+
+// ask has a face watched for a turn of the head.
+func (v *vision) ask(w door.Watch) {
+	v.mu.Lock()
+	judges := v.judges[w.Door+"/"+string(w.Side)]
+	v.mu.Unlock()
+	for _, judge := range judges {
+		judge.Ask(w)
+	}
 }
 
 // eyes are the cameras as they fare. It must not be called before all are open.

@@ -21,8 +21,9 @@ type Decision struct {
 	Settled  bool         // they are enough to tell who it is
 	Near     []door.Match // best, runner-up and all others within Limit, by the mean of the looks
 	Liveness door.Liveness
-	Faces    int // in the frame
-	Over     int // faces in the frame beyond the most that are looked at
+	Alive    Evidence // what liveness was judged by, where it is judged
+	Faces    int      // in the frame
+	Over     int      // faces in the frame beyond the most that are looked at
 	Took     Stages
 }
 

@@ -6,7 +6,6 @@ import (
 	"image"
 	"time"
 
-	"github.com/doorhub/doorhub/door"
 	"gocv.io/x/gocv"
 )
 
@@ -15,7 +14,7 @@ import (
 type Judge interface {
 	// Judge takes in one frame and returns what is known by now of each track by its number;
 	// a track that is missing is unjudged.
-	Judge(Scene) map[int]door.Liveness
+	Judge(Scene) map[int]Evidence
 	// Forget tells that a track is gone.
 	Forget(track int)
 }
@@ -41,7 +40,7 @@ const judgePace = time.Second / 15
 // JudgeBy has liveness judged; it must be called before Watch.
 func (w *Watcher) JudgeBy(j Judge) { w.judge, w.follow.forget = j, j.Forget }
 
-func (w *Watcher) judged(grey gocv.Mat, taken time.Time, faces []Followed) map[int]door.Liveness {
+func (w *Watcher) judged(grey gocv.Mat, taken time.Time, faces []Followed) map[int]Evidence {
 	if w.judge == nil || len(faces) == 0 {
 		return nil
 	}

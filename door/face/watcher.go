@@ -30,7 +30,7 @@ type Watcher struct {
 	follow  follower
 	search  search
 	judge   Judge
-	live    map[int]door.Liveness // by track, as last judged
+	live    map[int]Evidence // by track, as last judged
 	failed  bool
 	crowded bool
 
@@ -130,7 +130,11 @@ func (w *Watcher) conclude(l *look) {
 			scene = append(scene, Followed{t.number, t.box, faces[i].landmarks})
 		}
 		w.live = w.judged(l.grey, l.now, scene)
-		return w.live
+		live := map[int]door.Liveness{}
+		for track, e := range w.live {
+			live[track] = e.Liveness
+		}
+		return live
 	})
 	for i, t := range followed {
 		t.patch = faces[i].patch
@@ -159,8 +163,8 @@ func (l *look) decisions(faces []*candidate, followed []*track) []Decision {
 			}
 			t := followed[i]
 			d.Track, d.Looks, d.Settled, d.Near = t.number, len(t.template.glances), t.template.settled(), t.near
-			if live, ok := l.w.live[t.number]; ok {
-				d.Liveness = live
+			if e, ok := l.w.live[t.number]; ok {
+				d.Liveness, d.Alive = e.Liveness, e
 			}
 		}
 		all = append(all, d)
