@@ -101,6 +101,7 @@ func (s *Server) slow(c *conn, kind byte, size int) error {
 	if wait == 0 {
 		return nil
 	}
+	c.batch.flush()
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {

@@ -102,6 +102,7 @@ func (in *inbox) makeRoom(size int) {
 }
 
 func (in *inbox) resize(size int) {
+	size = min(size, largeInbox)
 	in.slim = 0
 	in.buf = append(make([]byte, 0, size), in.buf[in.r:in.w]...)[:size]
 	in.r, in.w = 0, in.w-in.r

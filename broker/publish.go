@@ -26,22 +26,21 @@ type aim struct {
 	route *route
 }
 
-// publishPlain deals with a PUBLISH of QoS 0 or 1 without properties, which nearly all are, and
-// reports whether it did: what is unusual about a packet, and what is forbidden, is left to the
-// longer way. It is the same for both versions (MQTT 3.1.1 and 5.0, 3.3).
+// publishPlain deals with a PUBLISH without properties, which nearly all are, and reports
+// whether it did: what is unusual about a packet, and what is forbidden, is left to the longer
+// way. But for an empty property field it is the same in both versions (MQTT 3.1.1 and 5.0, 3.3).
 func (s *Server) publishPlain(c *conn, p packet) bool {
 	in := posted{qos: p.first >> 1 & 3, retain: p.first&1 > 0}
-	if in.qos > 1 || in.qos == 0 && p.first&8 > 0 || len(p.body) < 2 {
+	if in.qos > 2 || in.qos == 0 && p.first&8 > 0 || len(p.body) < 2 {
 		return false
 	}
 	n := 2 + int(binary.BigEndian.Uint16(p.body))
-	if len(p.body) < n+2*int(in.qos)+1 {
+	if len(p.body) < n || in.qos > 0 && len(p.body) < n+2 {
 		return false
 	}
 	topic, rest := p.body[2:n], p.body[n:]
-	if in.qos == 1 {
-		in.id, rest = binary.BigEndian.Uint16(rest), rest[2:]
-		if in.id == 0 {
+	if in.qos > 0 {
+		if in.id, rest = binary.BigEndian.Uint16(rest), rest[2:]; in.id == 0 {
 			return false
 		}
 	}

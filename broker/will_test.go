@@ -105,3 +105,54 @@ func TestGoodbyesAndWills(t *testing.T) {
 		}
 	}
 }
+
+// When a user has been cut, its wills have been told, whatever its clients still say.
+func TestCutTellsWills(t *testing.T) {
+	const topic = "doorhub/in/sensor/status"
+	h := start(t)
+	var told atomic.Int32
+	must(t, h.OnPublish(topic, func(string, Message) { told.Add(1) }))
+	for i := range int32(40) {
+		l := h.as("sensor")
+		l.version, l.keep = byte(4+i%2), i%4 < 2
+		l.will = &Message{Topic: topic, Payload: []byte("offline")}
+		p := h.in(t, l)
+		if i%3 == 0 { // busy
+			go func() {
+				for p.try(publication("doorhub/in/sensor/x", "x", 0, false)) == nil {
+				}
+			}()
+		}
+		h.Cut("sensor")
+		if told.Load() != i+1 {
+			t.Fatalf("cut %d: %d wills were told", i+1, told.Load())
+		}
+		_ = p.try(packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Disconnect}}) // too late
+		if h.session("sensor/sensor1") != nil {
+			t.Error("the session is still there")
+		}
+	}
+}
+
+// Who takes over a session says that it is online after the will has said that it is not.
+func TestWillComesBeforeTheNextConnection(t *testing.T) {
+	const topic = "doorhub/instance/main/status"
+	h := start(t)
+	viewer := h.in(t, h.as("viewer"))
+	viewer.subscribe(topic, 1)
+	l := h.as("hub")
+	l.will = &Message{Topic: topic, Payload: []byte("offline"), Retain: true, QoS: 1}
+	for range 30 {
+		h.in(t, l).publish(topic, "online", true)
+	}
+	for i := range 59 {
+		pk := viewer.next(packets.Publish)
+		if want := []string{"online", "offline"}[i%2]; string(pk.Payload) != want {
+			t.Fatalf("message %d says %q, want %q", i, pk.Payload, want)
+		}
+		viewer.send(answer(packets.Puback, pk.PacketID, 0))
+	}
+	if pk, _ := h.mq.Topics.Retained.Get(topic); string(pk.Payload) != "online" {
+		t.Errorf("retained: %q", pk.Payload)
+	}
+}
