@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
@@ -38,6 +39,10 @@ const (
 	maxFixedHeader = 5
 )
 
+// settleTicks is for how many milliseconds a client that takes over its session waits for what
+// it has said before, at most.
+const settleTicks = 200
+
 // conn is a device's connection. It refuses packets that are too large before memory is set
 // aside for them. What is written to it never waits.
 //
@@ -52,6 +57,7 @@ type conn struct {
 	release func()    // gives back the place among those not logged in; called once
 	parting sync.Once // from the session
 
+	idle   atomic.Bool // the reader waits for the device
 	polite atomic.Bool // the client has ended the connection as it should, so that its will is not told
 
 	// of the client, from its login on
@@ -137,7 +143,10 @@ func (c *conn) fill(size int) error {
 		return err
 	}
 	empty := c.in.w == c.in.r
-	if err := c.in.fill(max(size, c.in.w-c.in.r+1)); err != nil {
+	c.idle.Store(true)
+	err := c.in.fill(max(size, c.in.w-c.in.r+1))
+	c.idle.Store(false)
+	if err != nil {
 		return err
 	}
 	if empty && c.in.buf[c.in.r]>>4 == typePublish {
@@ -171,6 +180,42 @@ func (c *conn) ready() error {
 		return c.SetReadDeadline(time.Time{})
 	}
 	return c.SetReadDeadline(time.Now().Add(c.keepalive + c.keepalive/2))
+}
+
+// settle returns when what has come by the connection is dealt with: a client that returns at
+// once has often said much on the one before, as that it has a message. A dead one has said
+// nothing for long, and is not waited for.
+func (c *conn) settle() {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for range settleTicks {
+		if c.idle.Load() && !c.readable() {
+			return
+		}
+		select {
+		case <-c.out.done:
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// readable reports whether something has come, were it the end, that is not read yet. By TLS
+// it may be nothing of use.
+func (c *conn) readable() (is bool) {
+	raw, ok := socket(c.Conn).(syscall.Conn)
+	if !ok {
+		return false
+	}
+	direct, err := raw.SyscallConn()
+	if err != nil {
+		return false
+	}
+	err = direct.Control(func(fd uintptr) {
+		_, _, err := syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		is = err == nil
+	})
+	return is && err == nil
 }
 
 // answer sends the answer to a rare packet.

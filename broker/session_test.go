@@ -357,3 +357,26 @@ func TestExpiredSessionLeavesAGhostOnBareMochi(t *testing.T) {
 		t.Errorf("%d subscriptions are left", n)
 	}
 }
+
+// What a client has said before it returns counts: a message that it has acknowledged does not
+// come again.
+func TestWhatCameByTheLastConnectionCounts(t *testing.T) {
+	h := start(t)
+	l := h.as("viewer")
+	l.keep = true
+	p := h.in(t, l)
+	p.subscribe("doorhub/alarm/state", 1)
+	hub := h.in(t, h.as("hub"))
+	for i := range 100 {
+		hub.publish("doorhub/alarm/state", strconv.Itoa(i), false)
+		pk := p.next(packets.Publish)
+		if string(pk.Payload) != strconv.Itoa(i) {
+			t.Fatalf("message %d is %q", i, pk.Payload)
+		}
+		p.send(answer(packets.Puback, pk.PacketID, 0))
+		if i%2 == 0 {
+			must(t, p.Close())
+		}
+		p = h.in(t, l)
+	}
+}
