@@ -35,9 +35,10 @@ func notes() []note {
 }
 
 func TestRecordsSayWhatTheyWereToldTo(t *testing.T) {
-	var all []byte
+	m := mark{1}
+	all := fileHead(m)
 	for _, n := range notes() {
-		all = appendRecord(all, n)
+		all = appendRecord(all, m, n)
 	}
 	var got []note
 	must(t, readRecords(all, func(n note) { got = append(got, n) }))
@@ -48,12 +49,13 @@ func TestRecordsSayWhatTheyWereToldTo(t *testing.T) {
 
 // Whatever stands in a file, reading it neither panics nor makes up what it cannot write again.
 func FuzzRecords(f *testing.F) {
+	m := mark{1}
 	for _, n := range notes() {
-		f.Add(appendRecord([]byte("x"), n))
+		f.Add(appendRecord(append(fileHead(m), 'x'), m, n))
 	}
 	f.Fuzz(func(t *testing.T, file []byte) {
 		_ = readRecords(file, func(n note) { // its error is about the file
-			again, ok := record(appendRecord(nil, n))
+			again, ok := m.record(appendRecord(nil, m, n))
 			if _, good := decodeNote(again); !ok || !good {
 				t.Errorf("%+v cannot be read again", n)
 			}
