@@ -27,7 +27,7 @@ const (
 	answerPatience  = 10 * time.Second // for an acknowledgement
 	firstRetry      = time.Second
 	lastRetry       = 30 * time.Second
-	steady          = time.Minute // a connection that held so long starts the retries anew
+	steady          = 15 * time.Second // a connection that held so long starts the retries anew
 	subscribeTries  = 3
 )
 
