@@ -13,6 +13,7 @@ import (
 
 	"github.com/doorhub/doorhub/broker"
 	"github.com/doorhub/doorhub/door"
+	"github.com/doorhub/doorhub/door/store"
 )
 
 // loadTopic is where the load goes, which everybody who reads states may hear.
@@ -191,6 +192,71 @@ func (h *testHub) entersAndCloses(t *testing.T) {
 	h.await(door.KindEntry)
 	must(t, h.doors["front"].sim.Shut())
 	h.await(door.KindLocked)
+}
+
+// TestKillHubElsewhere ends a hub with SIGKILL right behind a reading that Mosquitto has
+// acknowledged, with another while it is dead: each is in the journal, once.
+func TestKillHubElsewhere(t *testing.T) {
+	e := mosquittoElsewhere(t)
+	h := newHouse(t, buildHub(t, false))
+	h.goElsewhere(t, e)
+	events := hears(t, e.client(t, "viewer"), "doorhub/house/event")
+	kitchen := e.client(t, "kitchen")
+	words := []string{"open", "closed"}
+	said := 0
+	say := func() {
+		tell(t, kitchen, kitchenIn, words[said%2])
+		said++
+	}
+	journalled := func() bool {
+		return countEvents(t, events, door.KindSensorOpen)+countEvents(t, events, door.KindSensorClosed) >= said
+	}
+	p := h.start(t)
+	p.await(t)
+	said++
+	until(t, "the first reading", func() bool { // which nobody keeps before the hub has come
+		tell(t, kitchen, kitchenIn, words[0])
+		return journalled()
+	})
+	for range 3 {
+		say()
+		p.kill()
+		say()
+		p = h.start(t)
+		p.await(t)
+		until(t, "the last reading", journalled)
+	}
+	must(t, p.stop())
+	st, err := store.Open(h.dir)
+	must(t, err)
+	defer st.Close()
+	got := 0
+	for r, err := range st.Records(t.Context(), store.Filter{Kinds: []door.Kind{door.KindSensorOpen, door.KindSensorClosed}}) {
+		must(t, err)
+		if want := "sensor_" + words[got%2]; string(r.Kind) != want {
+			t.Errorf("record %d is %s, want %s", got, r.Kind, want)
+		}
+		got++
+	}
+	if got != said {
+		t.Errorf("%d readings are journalled, %d were acknowledged", got, said)
+	}
+}
+
+// goElsewhere has the house's bus be elsewhere.
+func (h *house) goElsewhere(tb testing.TB, e *elsewhere) {
+	tb.Helper()
+	cfg := Config{}
+	e.asBus(tb)(&cfg)
+	text, err := os.ReadFile(h.config)
+	must(tb, err)
+	there := fmt.Sprintf("broker: {mode: external, url: %q, user: %s, password_file: %q, ca: %q}\n",
+		cfg.Broker.URL, cfg.Broker.User, cfg.Broker.PasswordFile, cfg.Broker.CA)
+	here := fmt.Sprintf("broker: {listen: %q}\n", h.broker)
+	if !strings.Contains(string(text), here) {
+		tb.Fatalf("the config does not say %q", here)
+	}
+	must(tb, os.WriteFile(h.config, []byte(strings.Replace(string(text), here, there, 1)), 0o600))
 }
 
 // TestKillMosquitto ends Mosquitto with SIGKILL, three times, or ten with DOORHUB_SOAK: under
