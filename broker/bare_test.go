@@ -108,10 +108,10 @@ func TestStuckSubscriberFreezesBareMochi(t *testing.T) {
 }
 
 // A device that loses its power with full buffers, and returns, waits until the old connection is
-// given up: at a keepalive of four seconds, for some of them.
+// given up: at a keepalive of a minute, for longer than that.
 func TestDeviceThatReturnsWaitsForBareMochi(t *testing.T) {
 	b := startBare(t)
-	l := login{id: "device", change: func(pk *packets.Packet) { pk.Connect.Keepalive = 4 }}
+	l := login{id: "device", change: func(pk *packets.Packet) { pk.Connect.Keepalive = 60 }}
 	b.in(t, l).subscribe("s", 0)
 	p := b.in(t, login{id: "p"})
 	for range 1000 {

@@ -62,8 +62,8 @@ func (q *line) remove(o *outgoing) {
 	q.n--
 }
 
-// size is what o takes of the room of a queue, in bytes.
-func (o *outgoing) size() int { return len(o.topic) + len(o.payload) + queuedCost }
+// size is what a message takes of the room of a queue, in bytes.
+func (m *body) size() int { return len(m.topic) + len(m.payload) + queuedCost }
 
 func (o *outgoing) expired() bool {
 	return !o.released && o.expiry > 0 && o.expiry <= time.Now().Unix()
@@ -142,7 +142,7 @@ func (m *body) packet(qos byte) packets.Packet {
 	return pk
 }
 
-// contentOf is the reverse.
+// bodyOf is the reverse.
 func bodyOf(pk packets.Packet) *body {
 	m := &body{topic: pk.TopicName, payload: pk.Payload, created: pk.Created, expiry: pk.Expiry}
 	if pk.ProtocolVersion == 5 {

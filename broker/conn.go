@@ -176,10 +176,17 @@ func (c *conn) ready() error {
 		return err
 	}
 	c.active = false
-	if c.keepalive == 0 {
-		return c.SetReadDeadline(time.Time{})
+	var end time.Time
+	if c.keepalive > 0 {
+		end = time.Now().Add(c.keepalive + c.keepalive/2)
 	}
-	return c.SetReadDeadline(time.Now().Add(c.keepalive + c.keepalive/2))
+	if err := c.SetReadDeadline(end); err != nil {
+		return err
+	}
+	if c.out.closed() { // whose deadline, which has passed, this one may have replaced
+		return errClosed
+	}
+	return nil
 }
 
 // settle returns when what has come by the connection is dealt with: a client that returns at

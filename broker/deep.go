@@ -11,8 +11,11 @@ import (
 // mochi-mqtt v2.7.9 forgets that a final # stands for the topic above it, too (MQTT 5.0,
 // 4.7.1.2): in what is retained, and behind a + in what is said.
 
-// retainedOn returns what is kept on the topics that a filter matches.
+// retainedOn returns what is kept on the topics that a filter matches. mochi-mqtt v2.7.9 looks
+// through its tree while others change it; so they must not.
 func (s *Server) retainedOn(filter string) []packets.Packet {
+	s.retained.mu.Lock()
+	defer s.retained.mu.Unlock()
 	pks := s.mq.Topics.Messages(filter)
 	if above, ok := strings.CutSuffix(filter, "/#"); ok {
 		pks = append(pks, s.mq.Topics.Messages(above)...)

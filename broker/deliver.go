@@ -3,6 +3,7 @@ package broker
 import (
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/mochi-mqtt/server/v2/packets"
 )
@@ -82,14 +83,24 @@ func (s *Server) tell(from *session, m *body, qos byte, retain bool, r *route, b
 	}
 	if retain {
 		record = s.retain(m, qos)
+		if r.epoch != s.epoch() { // who has subscribed meanwhile may have been given what was retained before
+			r = s.route(m.topic)
+		}
 	}
+	var late []delivery
 	for i := range r.to {
 		to := &r.to[i]
 		if to.noLocal && to.session == from {
 			continue
 		}
 		o := outgoing{body: m, qos: min(qos, to.qos), subs: to.ids, retain: retain && to.retain}
-		record = max(record, s.hand(from, to.session, &o, b))
+		n, ok := s.hand(from, to.session, &o, b)
+		if record = max(record, n); !ok {
+			late = append(late, delivery{to.session, &o})
+		}
+	}
+	if len(late) > 0 {
+		record = max(record, s.handLate(from, late, b))
 	}
 	return record
 }
@@ -99,28 +110,51 @@ func (s *Server) mayRead(to *session, topic string) bool {
 	return !s.refuses(topic) && MaySubscribe(s.users.rules(to.user), topic)
 }
 
-// hand gives a message to one client. A session whose queue is full ends: its client sees at
-// the next login that there is none, and asks again for what it missed. Leaving out messages
-// would tell it nothing.
-func (s *Server) hand(from, to *session, o *outgoing, b *batch) (record uint64) {
+// delivery is a message for which a client has no room yet.
+type delivery struct {
+	to *session
+	o  *outgoing
+}
+
+// hand gives a message to one client, if it has room for it.
+func (s *Server) hand(from, to *session, o *outgoing, b *batch) (record uint64, ok bool) {
 	if o.qos == 0 {
 		to.send(o, b)
-		return 0
+		return 0, true
 	}
-	limit := s.cfg.MaxQueue
+	return to.offer(o, s.queueOf(to, from), b)
+}
+
+// queueOf is how many bytes may be queued for a client.
+func (s *Server) queueOf(to, from *session) int {
 	if from == to { // which cannot make room while it waits for itself
-		limit *= selfPublish
+		return selfPublish * s.cfg.MaxQueue
 	}
-	record, ok := to.offer(o, limit, b)
-	if ok {
-		return record
-	}
+	return s.cfg.MaxQueue
+}
+
+// handLate gives a message to clients whose queues were full. All have the same time to make
+// room, so that the publisher waits no longer for many than for one. A session whose queue stays
+// full ends: its client sees at the next login that there is none, and asks again for what it
+// missed. Leaving out messages would tell it nothing.
+func (s *Server) handLate(from *session, late []delivery, b *batch) (record uint64) {
 	b.flush()
-	if from == to || !to.fits(o.size(), limit, s.cfg.WriteTimeout) {
-		s.overflow(to)
-		return 0
+	for _, d := range late {
+		d.to.fallBehind()
 	}
-	return to.enqueue(o, b)
+	over := make(chan struct{})
+	timer := time.AfterFunc(s.cfg.WriteTimeout, func() { close(over) })
+	defer timer.Stop()
+	for _, d := range late {
+		n, ok := uint64(0), false
+		if d.to != from {
+			n, ok = d.to.offerUntil(d.o, s.cfg.MaxQueue, s.cfg.WriteTimeout, over, b)
+		}
+		if record = max(record, n); !ok {
+			s.overflow(d.to)
+		}
+	}
+	return record
 }
 
 // overflow ends a session that has more queued than it may.
@@ -150,20 +184,37 @@ func (s *Server) sendRetained(c *conn, sub packets.Subscription) error {
 		if !s.mayRead(c.session, pk.TopicName) {
 			continue
 		}
-		o := &outgoing{body: bodyOf(pk), qos: min(pk.FixedHeader.Qos, sub.Qos), retain: true, subs: ids}
-		if o.qos > 0 {
-			c.session.enqueue(o, &c.batch)
-			continue
-		}
-		if !c.out.fits(o.size()) {
+		for need := s.sendState(c, pk.TopicName, sub.Qos, ids); need > 0; need = s.sendState(c, pk.TopicName, sub.Qos, ids) {
 			c.batch.flush()
-			if err := c.out.wait(o.size()); err != nil {
+			if err := c.out.wait(need); err != nil {
 				return err
 			}
 		}
-		c.session.send(o, &c.batch)
 	}
 	return nil
+}
+
+// sendState sends what is retained on a topic at this moment, which may be something newer than
+// when the client subscribed: what was would follow, and so undo, what it has been told since.
+// While it is put in the queue, nothing newer can be. It returns how many bytes must have room
+// first; 0: it is done.
+func (s *Server) sendState(c *conn, topic string, qos byte, ids []int) (need int) {
+	s.retained.mu.Lock()
+	defer s.retained.mu.Unlock()
+	pk, ok := s.mq.Topics.Retained.Get(topic)
+	if !ok {
+		return 0
+	}
+	o := &outgoing{body: bodyOf(pk), qos: min(pk.FixedHeader.Qos, qos), retain: true, subs: ids}
+	switch {
+	case o.qos > 0:
+		c.session.enqueue(o, &c.batch)
+	case !c.out.fits(o.size()):
+		return o.size()
+	default:
+		c.session.send(o, &c.batch)
+	}
+	return 0
 }
 
 // tellWill tells the will of a connection that is gone, by the rules of this moment: that of a

@@ -100,6 +100,25 @@ func TestStuckSubscriber(t *testing.T) {
 	h.in(t, h.as("viewer"))
 }
 
+// Many that acknowledge nothing hold up a publisher no longer than one does.
+func TestManyStuckSubscribers(t *testing.T) {
+	h := start(t, func(c *Config) { c.WriteTimeout, c.MaxQueue = time.Second, 64<<10 })
+	var stuck []*peer
+	for i := range 2 * int(patience/time.Second) {
+		l := h.as("viewer")
+		l.id = fmt.Sprint(i)
+		stuck = append(stuck, h.in(t, l))
+		stuck[i].subscribe("doorhub/alarm/state", 1)
+	}
+	hub := h.in(t, h.as("hub"))
+	for range 8 { // the last finds all queues full
+		hub.publish("doorhub/alarm/state", strings.Repeat("x", 10<<10), false)
+	}
+	for _, p := range stuck {
+		p.closed()
+	}
+}
+
 // A device that loses its power with full buffers is let in as soon as it returns, and finds its
 // session. No write to the old connection has come to an end by then.
 func TestDeviceThatReturnsIsLetInAtOnce(t *testing.T) {

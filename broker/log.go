@@ -136,11 +136,27 @@ func (l *keptLog) tell(upTo uint64) {
 	}
 }
 
+// last is the number of the last record.
+func (l *keptLog) last() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.appended
+}
+
 // crowded reports whether more is to be written than should be.
 func (l *keptLog) crowded() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.buf) > maxUnwritten
+}
+
+// waitForRoom returns when no more is to be written than should be, or nothing can be.
+func (l *keptLog) waitForRoom() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for len(l.buf) > maxUnwritten && l.broken == nil && !l.closed {
+		l.change.Wait()
+	}
 }
 
 // close writes what is left. What is added later is lost.
@@ -195,6 +211,9 @@ func (l *keptLog) next() (buf []byte, upTo uint64, sync, ok bool) {
 		}
 		if l.broken == nil {
 			buf, l.buf, l.spare = l.buf, l.spare, nil
+			if len(buf) > maxUnwritten {
+				l.change.Broadcast() // there is room
+			}
 			return buf, l.appended, l.want > l.durable, len(buf) > 0 || !l.closed
 		}
 		l.buf, l.durable = nil, l.appended
@@ -292,6 +311,7 @@ func (l *keptLog) take() ([]byte, uint64) {
 	defer l.mu.Unlock()
 	buf := l.buf
 	l.buf = nil
+	l.change.Broadcast() // there is room
 	return buf, l.appended
 }
 

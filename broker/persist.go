@@ -41,8 +41,10 @@ func (x *session) noteAll(log func(note) uint64) {
 			add(note{kind: noteRel, pid: o.id})
 		}
 	}
-	for id := range x.got {
-		add(note{kind: noteGot, pid: id})
+	for id, handedOn := range x.got {
+		if handedOn {
+			add(note{kind: noteGot, pid: id})
+		}
 	}
 }
 
@@ -174,6 +176,7 @@ func (x *session) replay(n note) {
 		}
 	case noteGot:
 		x.receive(n.pid)
+		x.got[n.pid] = true
 	case noteFree:
 		delete(x.got, n.pid)
 	}

@@ -102,16 +102,20 @@ func (s *Server) publish(c *conn, m *body, in posted) {
 		c.dismiss(packets.ErrReceiveMaximum)
 		return
 	}
-	isNew, record := true, uint64(0)
-	if in.qos == 2 {
-		if isNew, record = c.session.receive(in.id); isNew {
-			c.unreleased++
-		}
+	if in.qos == 2 && !c.session.receive(in.id) {
+		s.acknowledge(c, in, 0, ack{record: s.kept.last(), size: len(m.payload)}) // the first answer may still wait
+		return
 	}
-	if isNew {
-		record = max(record, s.tell(c.session, m, in.qos, in.retain, c.aim.route, &c.batch))
+	record := s.tell(c.session, m, in.qos, in.retain, c.aim.route, &c.batch)
+	if in.qos == 2 {
+		c.unreleased++
+		record = max(record, c.session.noteReceived(in.id))
 	}
 	s.acknowledge(c, in, 0, ack{record: record, size: len(m.payload)})
+	if record > 0 && s.kept.crowded() {
+		c.batch.flush()
+		s.kept.waitForRoom()
+	}
 }
 
 // acknowledge answers a PUBLISH.
@@ -146,29 +150,35 @@ func (s *Server) refuse(c *conn, topic string, in posted) {
 // answered deals with a client's answer to a message sent to it, and with its release of one of
 // its own, and answers that.
 func (s *Server) answered(c *conn, kind byte, id uint16, refused bool) {
-	code, next := byte(0), byte(0)
 	if kind == typePubrel {
-		next = typePubcomp
-		if c.session.release(id) {
-			c.unreleased = max(c.unreleased-1, 0)
-		} else {
-			code = packets.ErrPacketIdentifierNotFound.Code
-		}
-	} else {
-		known, record := c.session.acked(kind, id, refused, &c.batch)
-		if kind != typePubrec || refused {
-			return
-		}
-		next = typePubrel
-		if !known {
-			code = packets.ErrPacketIdentifierNotFound.Code
-		}
-		s.waitFor(c, record)
+		s.released(c, id)
+		return
 	}
-	if !c.v5 {
-		code = 0
+	known, record := c.session.acked(kind, id, refused, &c.batch)
+	if kind != typePubrec || refused {
+		return
 	}
-	c.acks.send(ack{kind: next, id: id, code: code}, &c.batch)
+	s.waitFor(c, record)
+	c.acks.send(ack{kind: typePubrel, id: id, code: c.unknownID(known)}, &c.batch)
+}
+
+// released deals with the release of a QoS 2 message of a client's. It is answered when that is
+// durable: with an id of which a restart would not know that it is free, the next message would
+// be taken for this one.
+func (s *Server) released(c *conn, id uint16) {
+	known, record := c.session.release(id)
+	if known {
+		c.unreleased = max(c.unreleased-1, 0)
+	}
+	c.acks.add(ack{record: record, kind: typePubcomp, id: id, code: c.unknownID(known)}, s.kept)
+}
+
+// unknownID is the reason code of an answer about a packet id: version 5 alone has one.
+func (c *conn) unknownID(known bool) byte {
+	if known || !c.v5 {
+		return 0
+	}
+	return packets.ErrPacketIdentifierNotFound.Code
 }
 
 // waitFor returns when a record is durable.

@@ -11,7 +11,8 @@ import (
 )
 
 // retained says which record of the log keeps the message of each topic. The lock is held while
-// such a message changes, so that records stand in the order of what they tell.
+// such a message changes, so that records stand in the order of what they tell, and while messages
+// are looked up.
 type retained struct {
 	mu   sync.Mutex
 	last map[string]uint64

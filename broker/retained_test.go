@@ -2,11 +2,14 @@ package broker
 
 import (
 	"bytes"
+	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/mochi-mqtt/server/v2/packets"
@@ -190,5 +193,56 @@ func TestRetainedMessagesDoNotExpire(t *testing.T) {
 	h.restart(t)
 	if got, _ := h.mq.Topics.Retained.Get("doorhub/alarm/state"); got.Expiry-got.Created != 3600 {
 		t.Errorf("after a restart the message's life is %d s", got.Expiry-got.Created)
+	}
+}
+
+// What has changed while a slow client is still being sent the states of many topics reaches it as
+// it is, and not as it was when the client subscribed: it might never hear of it again.
+func TestStatesAreSentAsTheyAre(t *testing.T) {
+	const topics = 300
+	h := start(t, func(c *Config) { c.WriteTimeout, c.MaxQueue = time.Minute, 64<<10 })
+	topic := func(i int) string { return fmt.Sprintf("doorhub/sensor/s%d/contact", i) }
+	for i := range topics { // 19 MB: more than all buffers on the way
+		h.mq.Topics.RetainMessage(publication(topic(i), strings.Repeat("old", 21_000), 0, true))
+	}
+	p := h.in(t, h.as("viewer"))
+	p.subscribe("doorhub/sensor/#", 0)
+	hub := h.in(t, h.as("hub"))
+	for i := range topics {
+		hub.send(publication(topic(i), "new", 0, true))
+	}
+	hub.ping()
+	p.ping() // all has come
+	last := map[string]string{}
+	for _, pk := range p.held {
+		if last[pk.TopicName] == "new" && string(pk.Payload) != "new" {
+			t.Errorf("%s as it was, behind its news", pk.TopicName)
+		}
+		last[pk.TopicName] = string(pk.Payload)
+	}
+	news := slices.Collect(maps.Values(last))
+	news = slices.DeleteFunc(news, func(payload string) bool { return payload != "new" })
+	if len(last) != topics || len(news) < topics/5 {
+		t.Errorf("%d topics, %d as they are", len(last), len(news))
+	}
+}
+
+// What the race detector sees here could end the process: a text of one message's place with the
+// length of another's.
+func TestStatesChangeWhileOthersSubscribe(t *testing.T) {
+	h := start(t)
+	hub, p := h.in(t, h.as("hub")), h.in(t, h.as("viewer"))
+	go func() {
+		for i := range 500 {
+			_ = hub.try(publication(fmt.Sprintf("doorhub/sensor/s%d/contact", i), "open", 0, true))
+			_ = hub.try(publication(fmt.Sprintf("doorhub/sensor/s%d/contact", i/2), "", 0, true))
+		}
+		_ = hub.try(publication("doorhub/alarm/end", "", 0, false))
+	}()
+	p.subscribe("doorhub/alarm/end", 0)
+	for range 100 {
+		if code := p.subscribe("doorhub/sensor/#", 0); code != 0 {
+			t.Fatalf("code %#x", code)
+		}
 	}
 }

@@ -49,6 +49,7 @@ func (s *Server) panicked(r any) {
 
 // forget cleans up after a connection, also where serving it ended early.
 func (s *Server) forget(c *conn) {
+	c.batch.flush()
 	_ = c.Close()
 	s.part(c)
 	c.release()

@@ -43,15 +43,15 @@ type session struct {
 	flying  int                  // sent and not acknowledged
 	lastID  uint16
 	bytes   int
-	room    chan struct{}       // closed when the queue gets shorter; nil when nobody waits
-	behind  time.Time           // since when the queue is over its bound; zero: it is not
-	taken   int                 // bytes acknowledged since
-	got     map[uint16]struct{} // QoS 2 packet ids of the client's that it has not released
-	seen    time.Time           // when something last came from a client that is away
-	until   time.Time           // when the session ends, if the client stays away
-	expiry  *time.Timer         // at until
-	will    *time.Timer         // tells a delayed will
-	tell    func()              // what it does
+	room    chan struct{}   // closed when the queue gets shorter; nil when nobody waits
+	behind  time.Time       // since when the queue is over its bound; zero: it is not
+	taken   int             // bytes acknowledged since
+	got     map[uint16]bool // QoS 2 packet ids of the client's that it has not released; true: the message has been handed on
+	seen    time.Time       // when something last came from a client that is away
+	until   time.Time       // when the session ends, if the client stays away
+	expiry  *time.Timer     // at until
+	will    *time.Timer     // tells a delayed will
+	tell    func()          // what it does
 
 	brief bool // it ends with its connection, by version 3.1.1; locked by Server.life
 }
@@ -246,55 +246,82 @@ func (x *session) acked(kind byte, id uint16, refused bool, b *batch) (known boo
 	return true, 0
 }
 
-// receive notes a QoS 2 message of the client and reports whether it is a new one, and what to
-// wait for before acknowledging it.
-func (x *session) receive(id uint16) (isNew bool, record uint64) {
+// receive begins with a QoS 2 message of the client, if it is a new one.
+func (x *session) receive(id uint16) (isNew bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if _, had := x.got[id]; had {
-		return false, 0
+		return false
 	}
 	if x.got == nil {
-		x.got = map[uint16]struct{}{}
+		x.got = map[uint16]bool{}
 	}
-	x.got[id] = struct{}{}
-	return true, x.note(note{kind: noteGot, pid: id})
+	x.got[id] = false
+	return true
 }
 
-// release forgets a QoS 2 message of the client and reports whether there was one.
-func (x *session) release(id uint16) bool {
+// noteReceived notes that the message has been handed on, and returns what to wait for before
+// acknowledging it. Noted before, it would after a kill in between be taken for one that was.
+func (x *session) noteReceived(id uint16) (record uint64) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	_, had := x.got[id]
-	delete(x.got, id)
-	if had {
-		x.note(note{kind: noteFree, pid: id})
+	if _, has := x.got[id]; !has { // released by another connection
+		return 0
 	}
-	return had
+	x.got[id] = true
+	return x.note(note{kind: noteGot, pid: id})
 }
 
-// fits waits until the queue takes a message of so many bytes. A connected client is given
-// patience to make room, and is cut when it does not, or takes so little that it would hold up
-// everybody for long. The queue of a client that is away either has room or has not.
-func (x *session) fits(size, limit int, patience time.Duration) bool {
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
+// release forgets a QoS 2 message of the client and reports whether there was one, and what to
+// wait for before saying so.
+func (x *session) release(id uint16) (had bool, record uint64) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if _, had = x.got[id]; !had {
+		return false, 0
+	}
+	delete(x.got, id)
+	return true, x.note(note{kind: noteFree, pid: id})
+}
+
+// fallBehind notes since when the queue has been full.
+func (x *session) fallBehind() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.behind.IsZero() {
+		x.behind, x.taken = time.Now(), 0
+	}
+}
+
+// offerUntil takes a message as soon as there is room for it. A connected client is given until over
+// to make room, and is cut when it does not, or takes so little that it would hold up everybody
+// for long. The queue of a client that is away either has room or has not.
+func (x *session) offerUntil(o *outgoing, limit int, patience time.Duration, over <-chan struct{}, b *batch) (record uint64, ok bool) {
 	for {
-		x.mu.Lock()
-		ok, wait := x.roomFor(size, limit, patience)
-		x.mu.Unlock()
+		record, ok, wait := x.offerOrWait(o, limit, patience, b)
 		if wait == nil {
-			return ok
+			return record, ok
 		}
+		b.flush()
 		select {
 		case <-wait:
-		case <-timer.C:
+		case <-over:
 			x.cut()
 		}
 	}
 }
 
-// roomFor reports whether there is room or, when it pays to wait, what to wait for.
+func (x *session) offerOrWait(o *outgoing, limit int, patience time.Duration, b *batch) (record uint64, ok bool, wait <-chan struct{}) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if ok, wait = x.roomFor(o.size(), limit, patience); ok {
+		record = x.add(o, b)
+	}
+	return record, ok, wait
+}
+
+// roomFor reports whether there is room or, when it pays to wait, what to wait for. The caller
+// holds the lock.
 func (x *session) roomFor(size, limit int, patience time.Duration) (bool, <-chan struct{}) {
 	if x.hasRoom(size, limit) {
 		return true, nil
@@ -302,7 +329,7 @@ func (x *session) roomFor(size, limit int, patience time.Duration) (bool, <-chan
 	if x.conn == nil || x.conn.out.closed() {
 		return false, nil
 	}
-	if x.behind.IsZero() {
+	if x.behind.IsZero() { // it was not, and is again
 		x.behind, x.taken = time.Now(), 0
 	}
 	if since := time.Since(x.behind); since > patience && float64(x.taken) < leastSpeed*since.Seconds() {
