@@ -15,6 +15,7 @@ import (
 	"time"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/packets"
 )
 
 // What a connection is closed for before the broker sees the packet.
@@ -117,12 +118,13 @@ func (s *Server) next(c *conn) (p packet, err error) {
 			return p, errClosed
 		}
 		p, size, ok, err := c.in.header()
-		if err == nil && ok && size > c.limit {
-			err = fmt.Errorf("%w: %d bytes, %d allowed", errTooLarge, size, c.limit)
-		}
 		switch {
 		case err != nil:
 			return p, err
+		case ok && !c.entered && p.kind() != typeConnect:
+			return p, packets.ErrProtocolViolationRequireFirstConnect
+		case ok && size > c.limit:
+			return p, fmt.Errorf("%w: %d bytes, %d allowed", errTooLarge, size, c.limit)
 		case ok && c.in.take(&p, size):
 			return p, s.came(c, p, size)
 		case ok && size > largeInbox:

@@ -40,9 +40,6 @@ func (s *Server) connect(c *conn, listener string) error {
 	if err != nil {
 		return err
 	}
-	if p.kind() != typeConnect {
-		return packets.ErrProtocolViolationRequireFirstConnect
-	}
 	pk, err := decode(p, 4)
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"net"
@@ -81,6 +82,18 @@ func TestTooManyLogins(t *testing.T) {
 	_, err = p.Write(login[10:])
 	must(t, err)
 	until(t, func() bool { return h.lobby.count() == 2 })
+}
+
+// Who speaks something else is not waited for.
+func TestNoMQTTIsClosedAtOnce(t *testing.T) {
+	h := start(t, func(c *Config) { c.LoginTimeout = time.Minute }) // far more than the test's patience
+	for _, hello := range []string{"GET / HTTP/1.1\r\n\r\n", "\x16\x03\x01\x02\x00", "\x30\xff\x01"} {
+		c, err := net.Dial("tcp", h.Addr())
+		must(t, err)
+		_, err = c.Write([]byte(hello))
+		must(t, err)
+		(&peer{Conn: c, t: t, in: bufio.NewReader(c)}).closed()
+	}
 }
 
 // A subscriber that stops reading is cut after the write timeout and delays the publishers to

@@ -58,7 +58,7 @@ func (s *Server) claim(id string, clean bool) *session {
 			return nil
 		}
 		c := x.connection()
-		then := func() {}
+		var then func()
 		switch {
 		case c != nil:
 			then = func() { s.sendAway(c, packets.ErrSessionTakenOver) }
