@@ -27,7 +27,6 @@ type Alive struct {
 	askew    float64      // how far the nose was from the middle in the first view, eye distances
 	jury     jury
 	evidence Evidence
-	last     turn
 	began    time.Time // of the epoch
 	looks    int       // in it
 	found    time.Time // when the texture was last found

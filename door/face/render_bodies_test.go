@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"gocv.io/x/gocv"
@@ -28,9 +27,6 @@ type level struct {
 	texture
 	scale float64
 }
-
-// sitters are found once: the detector takes its time.
-var sitters = sync.OnceValues(func() ([]string, error) { return portraitFiles() })
 
 // portraitFiles lists the portraits of one person each: the samples, and those in the folder
 // DOORHUB_FACES if it is set.
