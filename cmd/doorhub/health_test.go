@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,21 +18,32 @@ import (
 
 func TestTellerTellsNewsAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex // over all below
 		gist, fails := "a", error(nil)
 		var told []string
 		failed := 0
+		locked := func(f func()) {
+			mu.Lock()
+			defer mu.Unlock()
+			f()
+		}
 		x := teller{wake: make(chan struct{}, 1),
-			look: func() (discovery.Message, string, error) { return discovery.Message{Topic: gist}, gist, fails },
-			show: func(ms ...discovery.Message) { told = append(told, ms[0].Topic) }}
-		go x.run(t.Context(), func(error) { failed++ })
+			look: func() (m discovery.Message, now string, err error) {
+				locked(func() { m, now, err = discovery.Message{Topic: gist}, gist, fails })
+				return m, now, err
+			},
+			show: func(ms ...discovery.Message) { locked(func() { told = append(told, ms[0].Topic) }) }}
+		go x.run(t.Context(), func(error) { locked(func() { failed++ }) })
 		nudge(x.wake)
 		<-time.After(10*healthBeat + time.Second)
-		gist = "b"
+		locked(func() { gist = "b" })
 		<-time.After(healthBeat)
-		fails, gist = errors.New("no store"), "c"
+		locked(func() { fails, gist = errors.New("no store"), "c" })
 		<-time.After(healthBeat)
-		fails = nil
+		locked(func() { fails = nil })
 		<-time.After(10 * healthBeat)
+		mu.Lock()
+		defer mu.Unlock()
 		if diff := cmp.Diff([]string{"a", "b", "c"}, told); diff != "" || failed != 1 {
 			t.Errorf("%d failures, %s", failed, diff)
 		}
