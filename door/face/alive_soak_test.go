@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/doorhub/doorhub/door"
+	"github.com/doorhub/doorhub/door/face/dlib"
 	"gocv.io/x/gocv"
 )
 
@@ -78,7 +79,7 @@ func present(t testing.TB, r *Recogniser, c *clip, hear func(at time.Duration, e
 // unless there is exactly one face.
 func landmarksIn(t testing.TB, r *Recogniser, grey gocv.Mat) (landmarks []image.Point) {
 	t.Helper()
-	spots, err := r.seek(grey, bounds(grey), 1, anySize)
+	spots, err := r.seek(grey, bounds(grey), 1, dlib.AnySize)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +87,7 @@ func landmarksIn(t testing.TB, r *Recogniser, grey gocv.Mat) (landmarks []image.
 		return nil
 	}
 	err = r.with(func(w *worker) (err error) {
-		landmarks, err = w.finder.place(grey, spots[0].box)
+		landmarks, err = w.finder.Place(grey, spots[0].box)
 		return err
 	})
 	if err != nil {

@@ -8,6 +8,8 @@ import (
 	"image"
 
 	"gocv.io/x/gocv"
+
+	"github.com/doorhub/doorhub/door/face/dlib"
 )
 
 // Decode makes a picture out of a JPEG or PNG file: BGR, 8 bits a channel, upright by its
@@ -39,7 +41,7 @@ func (r *Recogniser) Enrol(person string, pictures [][]byte, g *Gallery, identif
 	if err := r.cfg.validCount(len(pictures)); err != nil {
 		return Enrolment{}, err
 	}
-	defer trimMemory()
+	defer dlib.Trim()
 	portraits := make([]portrait, len(pictures))
 	for i, data := range pictures {
 		p, err := r.portray(data)

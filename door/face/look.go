@@ -93,7 +93,7 @@ func (l *look) rate(c *candidate) error {
 		return nil
 	}
 	err := l.w.rec.with(func(w *worker) (err error) {
-		c.landmarks, err = w.finder.place(l.grey, c.box)
+		c.landmarks, err = w.finder.Place(l.grey, c.box)
 		return err
 	})
 	c.quality.Pose = poseQuality(c.landmarks)

@@ -13,6 +13,8 @@ import (
 
 	goface "github.com/Kagami/go-face"
 	"gocv.io/x/gocv"
+
+	"github.com/doorhub/doorhub/door/face/dlib"
 )
 
 // Face is one face found in a picture.
@@ -34,7 +36,7 @@ type Recogniser struct {
 // worker is one set of models. It serves one goroutine at a time.
 type worker struct {
 	describer *goface.Recognizer
-	finder    *finder
+	finder    *dlib.Finder
 }
 
 // ErrClosed is a recogniser used after Close.
@@ -54,7 +56,7 @@ func NewRecogniser(cfg Config) (*Recogniser, error) {
 	if err := checkModels(dir); err != nil {
 		return nil, err
 	}
-	settle()
+	dlib.Settle()
 	r := &Recogniser{cfg: cfg, idle: make(chan *worker, cfg.Recognisers), closed: make(chan struct{})}
 	for range cfg.Recognisers {
 		w, err := newWorker(dir)
@@ -68,13 +70,13 @@ func NewRecogniser(cfg Config) (*Recogniser, error) {
 }
 
 func newWorker(dir string) (*worker, error) {
-	f, err := newFinder(filepath.Join(dir, landmarkModel))
+	f, err := dlib.NewFinder(filepath.Join(dir, landmarkModel))
 	if err != nil {
 		return nil, err
 	}
 	d, err := goface.NewRecognizer(dir)
 	if err != nil {
-		f.close()
+		f.Close()
 		return nil, err
 	}
 	return &worker{d, f}, nil
@@ -85,7 +87,7 @@ func (r *Recogniser) Close() {
 	r.once.Do(func() {
 		close(r.closed)
 		r.free(cap(r.idle))
-		trimMemory()
+		dlib.Trim()
 	})
 }
 
@@ -93,7 +95,7 @@ func (r *Recogniser) free(workers int) {
 	for range workers {
 		w := <-r.idle
 		w.describer.Close()
-		w.finder.close()
+		w.finder.Close()
 	}
 }
 
@@ -143,7 +145,7 @@ func (r *Recogniser) find(img gocv.Mat, side int, most float64) ([]Face, error) 
 	grey := gocv.NewMat()
 	defer grey.Close()
 	gocv.CvtColor(img, &grey, gocv.ColorBGRToGray)
-	spots, err := r.seek(grey, bounds(img), scale, anySize)
+	spots, err := r.seek(grey, bounds(img), scale, dlib.AnySize)
 	if err != nil {
 		return nil, err
 	}
@@ -165,7 +167,7 @@ func bounds(m gocv.Mat) image.Rectangle { return image.Rect(0, 0, m.Cols(), m.Ro
 
 // seek looks for faces in a region of a grey picture, scaled, and returns them, the largest
 // first.
-func (r *Recogniser) seek(grey gocv.Mat, region image.Rectangle, scale float64, sizes reach) ([]spot, error) {
+func (r *Recogniser) seek(grey gocv.Mat, region image.Rectangle, scale float64, sizes dlib.Sizes) ([]spot, error) {
 	region = region.Intersect(bounds(grey))
 	size := scaledPoint(region.Size(), scale)
 	if min(size.X, size.Y) < 1 {
@@ -176,15 +178,16 @@ func (r *Recogniser) seek(grey gocv.Mat, region image.Rectangle, scale float64, 
 	small := gocv.NewMat()
 	defer small.Close()
 	gocv.Resize(part, &small, size, 0, 0, interpolation(scale))
-	var spots []spot
+	var found []dlib.Spot
 	err := r.with(func(w *worker) (err error) {
-		spots, err = w.finder.find(small, sizes, mostSpots)
+		found, err = w.finder.Find(small, sizes, mostSpots)
 		return err
 	})
-	slices.SortStableFunc(spots, func(a, b spot) int { return cmp.Compare(area(b.box), area(a.box)) })
-	for i := range spots {
-		spots[i].box = scaled(spots[i].box, 1/scale).Add(region.Min)
+	spots := make([]spot, len(found))
+	for i, f := range found {
+		spots[i] = spot{box: scaled(f.Box, 1/scale).Add(region.Min), score: f.Score, front: f.Front}
 	}
+	slices.SortStableFunc(spots, func(a, b spot) int { return cmp.Compare(area(b.box), area(a.box)) })
 	return spots, err
 }
 

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"gocv.io/x/gocv"
+
+	"github.com/doorhub/doorhub/door/face/dlib"
 )
 
 // search finds the faces in the frames of one camera, looking only where it is worth it:
@@ -35,12 +37,12 @@ const (
 	sweepLeast
 )
 
-func (s sweep) scale(smallest int) (scale float64, sizes reach) {
-	least := leastWindow / float64(smallest)
+func (s sweep) scale(smallest int) (scale float64, sizes dlib.Sizes) {
+	least := dlib.LeastWindow / float64(smallest)
 	if s == sweepLeast {
-		return least, leastSize
+		return least, dlib.LeastSize
 	}
-	return 0.75 * least, anySize
+	return 0.75 * least, dlib.AnySize
 }
 
 const (
@@ -97,7 +99,7 @@ func (s *search) faces(now time.Time, grey gocv.Mat, moved []image.Rectangle, tr
 
 func (s *search) around(grey gocv.Mat, box image.Rectangle) ([]spot, error) {
 	region := box.Inset(-int(aroundTrack * float64(box.Dx())))
-	return s.rec.seek(grey, region, min(1.25, trackWidth/float64(box.Dx())), anySize)
+	return s.rec.seek(grey, region, min(1.25, trackWidth/float64(box.Dx())), dlib.AnySize)
 }
 
 // sweep looks for the faces of one sweep, and sets the next.

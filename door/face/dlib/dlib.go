@@ -1,6 +1,9 @@
 //go:build vision
 
-package face
+// Package dlib finds faces in raw pixels and places their landmarks: two of the steps that
+// go-face takes in one call, each by itself. It stands apart from its user since dlib's
+// headers take a minute to compile.
+package dlib
 
 /*
 #cgo CXXFLAGS: -std=c++17 -O3 -DNDEBUG -march=native
@@ -12,7 +15,6 @@ import "C"
 
 import (
 	"errors"
-	"fmt"
 	"image"
 	"runtime"
 	"unsafe"
@@ -20,21 +22,25 @@ import (
 	"gocv.io/x/gocv"
 )
 
-// finder finds faces and places their landmarks, apart from describing them. It serves one
-// goroutine at a time.
-type finder struct{ ptr unsafe.Pointer }
+// ErrPicture says that a picture is not what the detector reads.
+var ErrPicture = errors.New("the picture is empty, or not grey of 8 bits")
 
-func newFinder(landmarkModel string) (*finder, error) {
+// Finder finds faces and places their landmarks. It serves one goroutine at a time.
+type Finder struct{ ptr unsafe.Pointer }
+
+// NewFinder reads a landmark model of five points from a file. The caller closes the finder.
+func NewFinder(landmarkModel string) (*Finder, error) {
 	path := C.CString(landmarkModel)
 	defer C.free(unsafe.Pointer(path))
-	var f finder
+	var f Finder
 	if err := failed(C.face_finder_new(path, &f.ptr)); err != nil {
 		return nil, err
 	}
 	return &f, nil
 }
 
-func (f *finder) close() { C.face_finder_free(f.ptr) }
+// Close frees the model.
+func (f *Finder) Close() { C.face_finder_free(f.ptr) }
 
 // failed makes an error of what a function of dlib.h returned.
 func failed(message *C.char) error {
@@ -45,20 +51,28 @@ func failed(message *C.char) error {
 	return errors.New("dlib: " + C.GoString(message))
 }
 
-// reach says which sizes of faces are looked for.
-type reach int
+// Sizes says which sizes of faces are looked for.
+type Sizes int
 
+// The sizes.
 const (
-	anySize   reach = iota // from leastWindow on
-	leastSize              // about leastWindow alone, for a third of the time
+	AnySize   Sizes = iota // from LeastWindow on
+	LeastSize              // about LeastWindow alone, for a third of the time
 )
 
-// leastWindow is the width of the smallest face that the detector knows, in pixels of what it
+// LeastWindow is the width of the smallest face that the detector knows, in pixels of what it
 // looks at.
-const leastWindow = 64
+const LeastWindow = 64
 
-// find returns up to most faces of a grey picture, the surest first, without landmarks.
-func (f *finder) find(grey gocv.Mat, sizes reach, most int) ([]spot, error) {
+// Spot is a place where a face was found.
+type Spot struct {
+	Box   image.Rectangle // in pixels of the picture; may reach over its edge
+	Score float64         // how sure the detector is: 0 is dlib's own threshold, 1 a clear face
+	Front bool            // it looks like a face from the front, neither turned nor tilted
+}
+
+// Find returns up to most faces of a picture of 8-bit grey, the surest first, or ErrPicture.
+func (f *Finder) Find(grey gocv.Mat, sizes Sizes, most int) ([]Spot, error) {
 	p, err := pixels(grey)
 	if err != nil {
 		return nil, err
@@ -70,18 +84,18 @@ func (f *finder) find(grey gocv.Mat, sizes reach, most int) ([]spot, error) {
 	if err != nil {
 		return nil, err
 	}
-	spots := make([]spot, count)
+	spots := make([]Spot, count)
 	for i, s := range found[:count] {
 		box := image.Rect(int(s.left), int(s.top), int(s.right)+1, int(s.bottom)+1)
-		spots[i] = spot{box: box, score: float64(s.score), front: s.filter == 0}
+		spots[i] = Spot{Box: box, Score: float64(s.score), Front: s.filter == 0}
 	}
 	return spots, nil
 }
 
-// place returns the five landmarks of the face in a box of a grey picture: the outer and the
+// Place returns the five landmarks of the face in a box of a grey picture: the outer and the
 // inner corner of the eye on the right of the picture, those of the eye on its left, and the
-// base of the nose.
-func (f *finder) place(grey gocv.Mat, box image.Rectangle) ([]image.Point, error) {
+// base of the nose. Box and points are in pixels of the picture.
+func (f *Finder) Place(grey gocv.Mat, box image.Rectangle) ([]image.Point, error) {
 	p, err := pixels(grey)
 	if err != nil {
 		return nil, err
@@ -102,11 +116,11 @@ func (f *finder) place(grey gocv.Mat, box image.Rectangle) ([]image.Point, error
 
 func pixels(grey gocv.Mat) (C.face_pixels, error) {
 	if grey.Ptr() == nil || grey.Empty() || grey.Type() != gocv.MatTypeCV8UC1 {
-		return C.face_pixels{}, fmt.Errorf("%w: it is empty, or not grey of 8 bits", ErrPicture)
+		return C.face_pixels{}, ErrPicture
 	}
 	data, err := grey.DataPtrUint8()
 	if err != nil {
-		return C.face_pixels{}, fmt.Errorf("%w: %w", ErrPicture, err)
+		return C.face_pixels{}, errors.Join(ErrPicture, err)
 	}
 	return C.face_pixels{data: (*C.uint8_t)(&data[0]), width: C.int(grey.Cols()), height: C.int(grey.Rows()), stride: C.int(grey.Step())}, nil
 }

@@ -1,6 +1,6 @@
 //go:build vision
 
-package face
+package dlib
 
 /*
 #cgo LDFLAGS: -lopenblas
@@ -24,7 +24,7 @@ static void face_trim(void) {
 */
 import "C"
 
-// settle fits the C libraries to a program that runs for months beside others.
+// Settle fits the C libraries to a program that runs for months beside others.
 //
 // OpenBLAS and OpenCV get one thread each: their threads spin while they wait for each
 // other, which on a busy machine makes a face slower, not faster to describe. What runs in
@@ -34,11 +34,11 @@ import "C"
 // glibc keeps 16 MB at hand instead of room for the largest picture ever seen in an arena for
 // each thread: less, and the memory that describing a face takes and frees is fetched from
 // the kernel each time, for a third of the time that describing takes.
-func settle() {
+func Settle() {
 	C.face_one_thread()
 	C.face_bound_memory()
 }
 
-// trimMemory gives what the C library holds in reserve back to the system; worth it after
+// Trim gives what the C library holds in reserve back to the system; worth it after
 // large pictures.
-func trimMemory() { C.face_trim() }
+func Trim() { C.face_trim() }

@@ -33,8 +33,7 @@ const double threshold = -0.25;
 
 // frontal_faces is dlib's detector of frontal faces over other steps, and over so many of
 // them (0: all).
-detector frontal_faces(int levels) {
-	auto own = dlib::get_frontal_face_detector();
+detector frontal_faces(const dlib::frontal_face_detector &own, int levels) {
 	const auto &from = own.get_scanner();
 	dlib::scan_fhog_pyramid<steps> scanner;
 	scanner.set_detection_window_size(from.get_detection_window_width(), from.get_detection_window_height());
@@ -50,8 +49,14 @@ detector frontal_faces(int levels) {
 }
 
 struct finder {
-	detector any = frontal_faces(0), least = frontal_faces(1);
+	detector any, least;
 	dlib::shape_predictor landmarks;
+
+	finder() {
+		auto own = dlib::get_frontal_face_detector();
+		any = frontal_faces(own, 0);
+		least = frontal_faces(own, 1);
+	}
 };
 
 template <typename work> char *guarded(work w) {
