@@ -34,6 +34,7 @@ type Door struct {
 	Name    string // for people, as "Front door"; "": the id
 	Area    string // suggested area, as "Hall"; "": none
 	Contact bool   // it has a contact
+	Picture bool   // the picture of its last event is told, by Image
 }
 
 // Sensor is an intrusion sensor as Home Assistant shall show it.
@@ -71,8 +72,8 @@ func DoorDevice(id string) string { return "doorhub_door_" + id }
 func SensorDevice(id string) string { return "doorhub_sensor_" + id }
 
 // Device returns the discovery message of a door: one device with its lock, the last person
-// recognised there and, where there is one, its contact. To be sent at start, after every
-// birth of Home Assistant, and when something of it changes.
+// recognised there and, where there are, its contact and last picture. To be sent at start,
+// after every birth of Home Assistant, and when something of it changes.
 func Device(d Door, hub Hub) Message {
 	id := DoorDevice(d.ID)
 	return config(id, hub, deviceInfo{
@@ -82,6 +83,7 @@ func Device(d Door, hub Hub) Message {
 		"lock":    lockOf(d, id),
 		"person":  personOf(d, id),
 		"contact": contactOf(d, id),
+		"picture": pictureOf(d, id),
 	})
 }
 
@@ -155,6 +157,16 @@ func personOf(d Door, id string) personEntity {
 		Platform: "sensor", UniqueID: id + "_person", EntityID: "sensor." + slug(d.ID) + "_last_person",
 		Name: "Last person", Icon: "mdi:account-clock",
 		StateTopic: topic, ValueTemplate: "{{ value_json.name }}", AttributesTopic: topic,
+	}
+}
+
+func pictureOf(d Door, id string) any {
+	if !d.Picture {
+		return absent{Platform: "image"}
+	}
+	return imageEntity{
+		Platform: "image", UniqueID: id + "_picture", EntityID: "image." + slug(d.ID) + "_last_picture",
+		Name: "Last picture", ImageTopic: doorTopic(d.ID, "image"), ContentType: "image/jpeg",
 	}
 }
 

@@ -47,7 +47,7 @@ func TestUniqueIDsStay(t *testing.T) {
 	renamed := front
 	renamed.Name, renamed.Area = "Haustür", "Flur"
 	later := Hub{Prefix: hub.Prefix, Instance: "attic", Version: "9.0.0"}
-	for _, part := range []string{"lock", "person", "contact"} {
+	for _, part := range []string{"lock", "person", "contact", "picture"} {
 		before, after := components(t, Device(front, hub))[part], components(t, Device(renamed, later))[part]
 		if diff := cmp.Diff(before, after); diff != "" {
 			t.Errorf("%s (-before +after):\n%s", part, diff)
@@ -76,7 +76,7 @@ func TestUniqueIDsDiffer(t *testing.T) {
 // Home Assistant's own rules, from its core.py and mqtt/discovery.py: what breaks them is
 // renamed or dropped without a word.
 func TestEntityIDs(t *testing.T) {
-	entity := regexp.MustCompile(`^(lock|sensor|binary_sensor)\.[\da-z]+(_[\da-z]+)*$`)
+	entity := regexp.MustCompile(`^(lock|sensor|binary_sensor|image)\.[\da-z]+(_[\da-z]+)*$`)
 	topic := regexp.MustCompile(`^homeassistant/device/[a-zA-Z0-9_-]+/config$`)
 	for _, id := range []string{"front", "back-door_2", "a--b__c", "a-", "a_", "0", strings.Repeat("x-", 16)} {
 		ms := []Message{Device(Door{ID: id, Contact: true}, hub), Window(Sensor{ID: id}, hub)}

@@ -20,7 +20,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 
 var hub = Hub{Prefix: "homeassistant", Instance: "hub", Version: "0.1.0"}
 
-var front = Door{ID: "front", Name: "Front door", Area: "Hall", Contact: true}
+var front = Door{ID: "front", Name: "Front door", Area: "Hall", Contact: true, Picture: true}
 
 var record = door.Record{
 	Seq:  42,
@@ -68,6 +68,7 @@ func TestGolden(t *testing.T) {
 		"replay": {Replayed("ha", record, "Ann"), Replayed("ha", window, ""), ReplayEnd("ha", 41, 2, 43),
 			ReplayRefused("ha", ErrAfter.Error(), 43)},
 		"prompt": {Prompt(prompt)},
+		"image":  {Image("front", []byte("a JPEG file")), Image("front", nil)},
 		"bus": {EmbeddedBus("hub", embeddedBus), EmbeddedBus("hub", BusHealth{}),
 			ExternalBus("hub", externalBus), ExternalBus("hub", BusLink{})},
 		"status": {Status("hub", true), Status("hub", false)},

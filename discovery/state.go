@@ -73,6 +73,13 @@ func Event(r door.Record, called string) Message {
 	})}
 }
 
+// Image returns the retained picture of the last event at a door, a JPEG file; none takes back
+// what there was. It is sent at most once: for a client that is away the broker keeps the last
+// one, and a row of older ones behind it would be of no use.
+func Image(doorID string, jpeg []byte) Message {
+	return Message{Topic: doorTopic(doorID, "image"), Payload: jpeg, Retain: true, QoS: atMostOnce}
+}
+
 // Prompt returns what the person at a door should do next, one word. A door with readers on
 // both sides says the latest of either.
 func Prompt(p door.Prompt) Message {

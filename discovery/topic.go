@@ -26,8 +26,12 @@ const (
 	HouseEventTopic = "doorhub/house/event"
 )
 
-// atLeastOnce is the QoS of all that the hub says: a state lost is a lock shown wrong.
-const atLeastOnce = 1
+// atLeastOnce is the QoS of all that the hub says but pictures: a state lost is a lock shown
+// wrong.
+const (
+	atMostOnce  = 0
+	atLeastOnce = 1
+)
 
 func doorTopic(id, what string) string   { return "doorhub/door/" + id + "/" + what }
 func sensorTopic(id, what string) string { return "doorhub/sensor/" + id + "/" + what }

@@ -76,6 +76,15 @@ type contactEntity struct {
 	Closed      string  `json:"payload_off"`
 }
 
+type imageEntity struct {
+	Platform    string `json:"platform"`
+	UniqueID    string `json:"unique_id"`
+	EntityID    string `json:"default_entity_id"`
+	Name        string `json:"name"`
+	ImageTopic  string `json:"image_topic"`
+	ContentType string `json:"content_type"`
+}
+
 // absent makes Home Assistant forget a component that an earlier message may have named.
 type absent struct {
 	Platform string `json:"platform"`
