@@ -18,15 +18,15 @@ import (
 func TestRetainedSurvivesRestart(t *testing.T) {
 	h := start(t)
 	hub := h.in(t, h.as("hub"))
-	picture := string([]byte{0xff, 0xd8, 0, '\n', 0xfe})
+	raw := string([]byte{0xff, 0xd8, 0, '\n', 0xfe})
 	hub.publish("doorhub/door/front/lock", "UNLOCKED", true)
 	hub.publish("doorhub/door/front/lock", "LOCKED", true)
-	hub.publish("doorhub/door/front/image", picture, true)
+	hub.publish("doorhub/door/front/bytes", raw, true)
 	hub.publish("doorhub/door/front/contact", "open", true)
 	hub.publish("doorhub/door/front/contact", "", true)
 	hub.publish("doorhub/door/front/person", "{}", false)
 	want := []Message{
-		{Topic: "doorhub/door/front/image", Payload: []byte(picture), Retain: true},
+		{Topic: "doorhub/door/front/bytes", Payload: []byte(raw), Retain: true},
 		{Topic: "doorhub/door/front/lock", Payload: []byte("LOCKED"), Retain: true},
 	}
 	for range 2 {
@@ -38,19 +38,25 @@ func TestRetainedSurvivesRestart(t *testing.T) {
 	}
 }
 
-// Figures that change all the time are there for whoever asks, and never on the disk.
-func TestFiguresAreNotWritten(t *testing.T) {
+// Figures that change all the time, and pictures, are there for whoever asks, and never on the
+// disk.
+func TestFiguresAndPicturesAreNotWritten(t *testing.T) {
 	h := start(t)
 	hub := h.in(t, h.as("hub"))
 	hub.publish("doorhub/instance/main/status", "online", true)
 	before, n := keptFiles(t, h)
 	hub.publish("doorhub/instance/main/broker", "{}", true)
+	hub.publish("doorhub/door/front/image", "a picture", true)
 	if after, _ := keptFiles(t, h); n == 0 || after != before {
 		t.Errorf("%d records before; written: %q", n, strings.TrimPrefix(after, before))
 	}
 	viewer := h.in(t, h.as("viewer"))
 	viewer.subscribe("doorhub/instance/main/broker", 0)
 	if pk := viewer.next(packets.Publish); !pk.FixedHeader.Retain || string(pk.Payload) != "{}" {
+		t.Errorf("a late subscriber gets %+v", pk)
+	}
+	viewer.subscribe("doorhub/door/front/image", 0)
+	if pk := viewer.next(packets.Publish); !pk.FixedHeader.Retain || string(pk.Payload) != "a picture" {
 		t.Errorf("a late subscriber gets %+v", pk)
 	}
 }
