@@ -37,6 +37,10 @@ type Watcher struct {
 	decided decisions
 	looks   atomic.Uint64
 
+	witness *Witness             // may be nil
+	width   int                  // of pictures, in pixels
+	asked   chan chan<- *Picture // pictures of the next look
+
 	mu   sync.Mutex
 	last Frame  // the newest with a face in it
 	jpeg []byte // made of it when it was asked for
@@ -47,7 +51,8 @@ type Watcher struct {
 // tell who it is, and a door.Gone when it has left; it is called from the goroutine of Watch,
 // in order.
 func NewWatcher(cfg Config, place Place, rec *Recogniser, g *Gallery, numbers *Numbers, send func(door.Input)) *Watcher {
-	return &Watcher{cfg: cfg, rec: rec, send: send, search: search{cfg: cfg, rec: rec}, decided: decisions{most: cfg.Decisions},
+	return &Watcher{cfg: cfg, rec: rec, send: send, width: lookSide, asked: make(chan chan<- *Picture, 4),
+		search: search{cfg: cfg, rec: rec}, decided: decisions{most: cfg.Decisions},
 		follow: follower{place: place, gallery: g, tracker: tracker{numbers: numbers, gone: cfg.Gone}}}
 }
 
@@ -144,7 +149,9 @@ func (w *Watcher) conclude(l *look) {
 	}
 	l.took.Match = time.Since(began)
 	w.decided.add(l.decisions(faces, followed)...)
+	pic := w.notes(l, faces, followed)
 	w.tell(inputs)
+	pic.take(l.img, w.width) // the door waits for no picture
 }
 
 // decisions are those of the faces that were described, or should have been.
