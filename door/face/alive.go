@@ -34,12 +34,13 @@ type Cause string
 
 // The causes.
 const (
-	NotTurned Cause = "not_turned" // it did not turn far enough to tell
-	NoTexture Cause = "no_texture" // too few points to follow: too dark, too far, blurred
-	HeadShape Cause = "head"       // it moves as a head does
-	FlatShape Cause = "flat"       // it moves as a sheet does
-	Frozen    Cause = "frozen"     // the camera shows the same frame again and again
-	Looped    Cause = "looped"     // the camera shows frames that it has shown before
+	NotTurned  Cause = "not_turned"   // it did not turn far enough to tell
+	NoTexture  Cause = "no_texture"   // too few points to follow: too dark, too far, blurred
+	OutOfSight Cause = "out_of_sight" // the head that was judged cannot be made out now
+	HeadShape  Cause = "head"         // it moves as a head does
+	FlatShape  Cause = "flat"         // it moves as a sheet does
+	Frozen     Cause = "frozen"       // the camera shows the same frame again and again
+	Looped     Cause = "looped"       // the camera shows frames that it has shown before
 )
 
 // What a look must show to count. Simulated heads of many shapes have a relief of 0.021 and
@@ -47,9 +48,9 @@ const (
 const (
 	turnEnough  = 20.0  // degrees: less shows too little of the relief
 	tiltMost    = 50.0  // degrees: farther, points cannot be followed well
-	reliefLeast = 0.020 // eye distances, RMS: a head's
+	reliefLeast = 0.013 // eye distances, RMS: a head's
 	reliefMost  = 0.010 // ...: a sheet's
-	noiseMargin = 4.0   // times the noise that a head's relief must show
+	noiseMargin = 2.5   // times the noise that a head's relief must show
 	looksEnough = 3     // that speak for the same
 	looksKept   = 60    // the newest
 )

@@ -130,6 +130,13 @@ func (l *leastSquares) solve() (s solution, ok bool) {
 	return solution{x, max(left, 0)}, true
 }
 
+func dot(a, b []float64) (sum float64) {
+	for i := range a {
+		sum += a[i] * b[i]
+	}
+	return sum
+}
+
 // match is where one point of the first view was found in the second.
 type match struct {
 	from, to point

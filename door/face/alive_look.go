@@ -25,6 +25,7 @@ type View struct {
 type Alive struct {
 	texture  *faceTexture // nil: no view to begin with yet
 	askew    float64      // how far the nose was from the middle in the first view, eye distances
+	rest     point        // how far it was turned in that against the first of all: yaw and pitch
 	jury     jury
 	evidence Evidence
 	began    time.Time // of the epoch
@@ -34,12 +35,15 @@ type Alive struct {
 }
 
 const (
-	anotherAfter = 600 * time.Millisecond  // a face seen for it that does not look like the first view is another
-	lostAfter    = 4 * time.Second         // not found for it, nobody knows who comes then
-	unsureFrom   = 2500 * time.Millisecond // watched for it, and nothing to tell by: it is unsure
-	askewLooks   = 8                       // frames in which one is looked for
-	askewMost    = 0.12                    // eye distances; a straighter first view is taken instead
-	nearer       = 1.4                     // times as large as in the first view, which is then taken anew
+	anotherAfter  = 600 * time.Millisecond  // a face seen for it that does not look like the first view is another
+	turnedAfter   = 3 * time.Second         // ... if the face was turned when it was last found, and may still be
+	lostAfter     = 4 * time.Second         // not found for it, nobody knows who comes then
+	unsureFrom    = 2500 * time.Millisecond // watched for it, and nothing to tell by: it is unsure
+	askewLooks    = 8                       // frames in which one is looked for
+	askewMost     = 0.12                    // eye distances; a straighter first view is taken instead
+	judgedLeast   = 0.4                     // share of the points that must be found for a look to count
+	aboutStraight = 10.0                    // degrees; a first view is only taken anew of a face that is not turned
+	nearer        = 1.4                     // times as large as in the first view, which is then taken anew
 )
 
 // Close gives the memory back.
@@ -47,7 +51,7 @@ func (a *Alive) Close() error {
 	if a.texture == nil {
 		return nil
 	}
-	return a.texture.Close()
+	return a.texture.close()
 }
 
 // Look takes in one frame and returns all that is known by now. Landmarks are needed in one
@@ -106,15 +110,16 @@ func (a *Alive) follow(v View, eyes [2]point, marked bool) {
 		return
 	}
 	a.found, a.missed = v.At, time.Time{}
-	t, ok := measure(s.matches, s.moved, s.noise)
+	t, ok := measure(s.matches, s.plane, s.noise)
 	if !ok {
 		return
 	}
 	e := &a.evidence
-	if float64(t.points) >= textureLeast*float64(len(a.texture.points)) {
+	if float64(t.points) >= judgedLeast*float64(len(a.texture.points)) {
 		e.LookRelief, e.HeadLook = a.jury.hear(t)
+		e.Found, e.Yaw, e.Pitch = true, a.rest.x+t.yaw, a.rest.y+t.pitch
 	}
-	e.Found, e.Yaw, e.Pitch, e.Points = true, t.yaw, t.pitch, t.points
+	e.Points = t.points
 	e.Plane, e.Bend, e.Noise = t.plane*a.texture.eyes, t.bend*a.texture.eyes, t.noise*a.texture.eyes
 }
 
@@ -124,20 +129,25 @@ func (a *Alive) miss(at time.Time, marked bool) {
 	if marked && a.missed.IsZero() {
 		a.missed = at
 	}
-	another := marked && at.Sub(a.missed) >= anotherAfter
+	wait := anotherAfter
+	if math.Hypot(a.evidence.Yaw, a.evidence.Pitch) > aboutStraight {
+		wait = turnedAfter
+	}
+	another := marked && at.Sub(a.missed) >= wait
 	if another || at.Sub(a.found) >= lostAfter {
-		a.texture.Close()
+		a.texture.close()
 		*a = Alive{began: at, evidence: Evidence{Epoch: a.evidence.Epoch + 1}}
 	}
 }
 
 // startsWith reports whether a view is to be the first, by which the others are measured: a
-// straighter one is better, and so is one as large as the face is now.
+// straighter one is better, and so is one as large as the face is now. A face that is turned
+// may seem straight.
 func (a *Alive) startsWith(eyes [2]point, askew float64) bool {
 	if a.texture == nil {
 		return true
 	}
-	if !a.texture.here {
+	if e := a.evidence; !e.Found || math.Hypot(e.Yaw, e.Pitch) > aboutStraight {
 		return false
 	}
 	grown := eyes[1].sub(eyes[0]).length() / a.texture.between
@@ -147,13 +157,14 @@ func (a *Alive) startsWith(eyes [2]point, askew float64) bool {
 func (a *Alive) start(v View, eyes [2]point, askew float64) {
 	t := newFaceTexture(v.Grey, eyes)
 	if len(t.points) < 2*leastPoints && a.texture != nil {
-		t.Close()
+		t.close()
 		return
 	}
 	if a.texture != nil {
-		a.texture.Close()
+		a.texture.close()
 	}
 	a.texture, a.askew, a.found = t, askew, v.At
+	a.rest = point{a.evidence.Yaw, a.evidence.Pitch}
 }
 
 func (a *Alive) conclude(v View) {
@@ -164,8 +175,11 @@ func (a *Alive) conclude(v View) {
 	case v.Stream != "":
 		e.Liveness, e.Reason = door.Spoof, v.Stream
 		return
-	case a.jury.verdict == door.Live:
+	case a.jury.verdict == door.Live && a.found.Equal(v.At):
 		e.Liveness, e.Reason = door.Live, HeadShape
+		return
+	case a.jury.verdict == door.Live: // whose face that is now, nobody has seen
+		e.Reason = OutOfSight
 		return
 	case a.jury.verdict == door.Spoof:
 		e.Liveness, e.Reason = door.Spoof, FlatShape

@@ -34,6 +34,68 @@ func relief(p point) float64 {
 	return z - 0.42*p.x*p.x - 0.16*(p.y-0.5)*(p.y-0.5)
 }
 
+// bowTerms are those of the sum that stands for any face: a bowl with an average face's relief.
+const bowTerms = 7
+
+// bow is how far a face's points are from where a plane would have them, seen from another
+// side: the factors of the terms, in eye distances.
+type bow struct{ x, y [bowTerms]float64 }
+
+// terms are told apart no farther out than a face reaches.
+func terms(p point) [bowTerms]float64 {
+	x, y := min(max(p.x, -1.2), 1.2), min(max(p.y, -0.9), 2.1)
+	return [bowTerms]float64{1, x, y, x * x, x * y, y * y, relief(point{x, y})}
+}
+
+func (b *bow) at(p point) point {
+	row := terms(p)
+	return point{dot(row[:], b.x[:]), dot(row[:], b.y[:])}
+}
+
+// fitBow fits the bow to matches, robustly, and gives those that no face explains no weight.
+func fitBow(ms []match, noise float64) (b bow) {
+	for i := range ms {
+		ms[i].weight = 1
+	}
+	for range 3 {
+		x, y := newLeastSquares(bowTerms), newLeastSquares(bowTerms)
+		for _, m := range ms {
+			row := terms(m.from)
+			x.add(row[:], m.to.x-m.from.x, m.weight)
+			y.add(row[:], m.to.y-m.from.y, m.weight)
+		}
+		for i := range bowTerms { // few matches pull it no farther than they must
+			var row [bowTerms]float64
+			row[i] = 1
+			x.add(row[:], 0, bowRidge)
+			y.add(row[:], 0, bowRidge)
+		}
+		sx, okx := x.solve()
+		sy, oky := y.solve()
+		if !okx || !oky {
+			return bow{}
+		}
+		copy(b.x[:], sx.x)
+		copy(b.y[:], sy.x)
+		reweigh(ms, noise, func(m match) float64 { return m.to.sub(m.from).sub(b.at(m.from)).length() })
+	}
+	return b
+}
+
+const bowRidge = 0.5 // in matches
+
+// reweigh gives matches less weight the more they err.
+func reweigh(ms []match, noise float64, err func(match) float64) {
+	errs := make([]float64, len(ms))
+	for i, m := range ms {
+		errs[i] = err(m)
+	}
+	scale := 1.5 * max(1.4826*median(errs), noise)
+	for i := range ms {
+		ms[i].weight = tukey(errs[i], scale)
+	}
+}
+
 // turn is how one view of a face differs from another, from the motion of its texture.
 type turn struct {
 	points int     // used
@@ -47,18 +109,24 @@ type turn struct {
 
 const leastPoints = 30 // matches below which nothing is judged
 
-// measure fits the models to matches in eye distances; noise is the standard deviation of a
-// match in one direction,
-// moved is the plane's motion that was undone, from eye distances to anything.
+// measure fits the models to matches in eye distances. A plane's motion was undone in them:
+// moved, from eye distances to anything. noise is the standard deviation of a match in one
+// direction.
 func measure(ms []match, moved homography, noise float64) (t turn, ok bool) {
 	ms = slices.Clone(ms)
 	h, ok := robustPlane(ms, noise)
 	if !ok {
 		return turn{}, false
 	}
+	undo := h.inverse()
+	for i := range ms {
+		ms[i].to = undo.apply(ms[i].to)
+	}
+	moved = moved.times(h)
+	fitBow(ms, noise)
 	t.noise = noise
 	t.pose(ms, moved)
-	t.compare(ms, h)
+	t.compare(ms)
 	return t, t.points >= leastPoints
 }
 
@@ -69,14 +137,7 @@ func robustPlane(ms []match, noise float64) (h homography, ok bool) {
 		if !ok {
 			return h, false
 		}
-		residuals := make([]float64, len(ms))
-		for i, m := range ms {
-			residuals[i] = h.apply(m.from).sub(m.to).length()
-		}
-		scale := max(1.4826*median(residuals), noise)
-		for i := range ms {
-			ms[i].weight = tukey(residuals[i], 1.5*scale)
-		}
+		reweigh(ms, noise, func(m match) float64 { return h.apply(m.from).sub(m.to).length() })
 	}
 	return h, true
 }
@@ -89,35 +150,38 @@ func median(v []float64) float64 {
 	return v[len(v)/2]
 }
 
-// pose fits an affine map and a relief seen from another side (a rigid body under weak
-// perspective: Koenderink and van Doorn, "Affine structure from motion", 1991).
+// pose fits what is left of a homography, and a relief seen from another side (a rigid body
+// under weak perspective: Koenderink and van Doorn, "Affine structure from motion", 1991).
+// moved is the homography that was undone.
 func (t *turn) pose(ms []match, moved homography) {
-	var s [2]solution
-	for axis := range s {
-		l := newLeastSquares(4)
-		for _, m := range ms {
-			l.add([]float64{1, m.from.x, m.from.y, relief(m.from)}, pick(moved.apply(m.to), axis), m.weight)
-		}
-		var ok bool
-		if s[axis], ok = l.solve(); !ok {
-			return
-		}
+	l := newLeastSquares(10)
+	for _, m := range ms {
+		x, y, z := m.from.x, m.from.y, relief(m.from)
+		l.add([]float64{1, x, y, 0, 0, 0, x * x, x * y, z, 0}, m.to.x, m.weight)
+		l.add([]float64{0, 0, 0, 1, x, y, x * y, y * y, 0, z}, m.to.y, m.weight)
 	}
-	a, b, c, d := s[0].x[1], s[0].x[2], s[1].x[1], s[1].x[2]
-	large, small := singular(a, b, c, d)
+	s, ok := l.solve()
+	if !ok {
+		return
+	}
+	large, small := moved.stretch(point{0, 0.6}, s.x[1], s.x[2], s.x[4], s.x[5])
 	t.tilt = degrees(math.Acos(min(small/large, 1)))
-	angle := math.Atan2(c-b, a+d) // how far it rolled
-	sin, cos := math.Sincos(angle)
-	ex, ey := s[0].x[3], s[1].x[3]
-	t.yaw = degrees(math.Asin(clamp((cos*ex + sin*ey) / large)))
-	t.pitch = degrees(math.Asin(clamp((cos*ey - sin*ex) / large)))
+	e := point{s.x[8], s.x[9]}
+	turned := degrees(math.Asin(clamp(e.length())))
+	if t.tilt > turned { // the relief of this head may be less than the average
+		turned = math.Sqrt(turned * min(t.tilt, 2*turned))
+	}
+	k := turned / max(e.length(), 1e-9)
+	t.yaw, t.pitch = k*e.x, k*e.y
 }
 
-func pick(p point, axis int) float64 {
-	if axis == 0 {
-		return p.x
-	}
-	return p.y
+// stretch returns the singular values at p of the map that applies a matrix of two rows first,
+// then h.
+func (h homography) stretch(p point, a, b, c, d float64) (large, small float64) {
+	const step = 0.01
+	o := h.apply(p)
+	x, y := h.apply(point{p.x + step, p.y}).sub(o), h.apply(point{p.x, p.y + step}).sub(o)
+	return singular(x.x*a+y.x*c, x.x*b+y.x*d, x.y*a+y.y*c, x.y*b+y.y*d)
 }
 
 func degrees(radians float64) float64 { return radians * 180 / math.Pi }
@@ -132,7 +196,7 @@ func singular(a, b, c, d float64) (large, small float64) {
 }
 
 const (
-	bends     = 12 // directions across which a sheet may be bent
+	bends     = 8  // directions across which a sheet may be bent
 	bentTerms = 14 // of the sum that stands for its bend
 )
 
@@ -140,8 +204,8 @@ const (
 // plane's picture at p: any quadratic, and any smooth or folded function of the distance from
 // one line (a sheet that is bent and not stretched has straight rulings: do Carmo,
 // "Differential geometry of curves and surfaces", section 3-5).
-func bent(p point, direction int, row *[bentTerms]float64) {
-	sin, cos := math.Sincos(float64(direction) * math.Pi / bends)
+func bent(p point, direction float64, row *[bentTerms]float64) {
+	sin, cos := math.Sincos(direction)
 	x, y := p.x, p.y-0.6
 	s, l := x*cos+y*sin, y*cos-x*sin
 	*row = [bentTerms]float64{1, x, y, x * x, x * y, y * y, s * s * s, math.Abs(s),
@@ -149,11 +213,11 @@ func bent(p point, direction int, row *[bentTerms]float64) {
 }
 
 // compare asks how much of the matches a plane and a bent sheet leave unexplained.
-func (t *turn) compare(ms []match, h homography) {
+func (t *turn) compare(ms []match) {
 	rest := make([]point, len(ms))
 	sum, left := 0.0, 0.0
 	for i, m := range ms {
-		rest[i] = m.to.sub(h.apply(m.from))
+		rest[i] = m.to.sub(m.from)
 		if m.weight > 0 {
 			t.points++
 			sum += m.weight
@@ -164,17 +228,32 @@ func (t *turn) compare(ms []match, h homography) {
 		return
 	}
 	t.plane = math.Sqrt(left / sum / 2)
-	for direction := range bends {
-		if l, ok := bentLeft(ms, rest, direction); ok {
-			left = min(left, l)
-		}
-	}
+	left = min(left, bestBend(ms, rest))
 	freedom := max(1-float64(bentTerms)/float64(t.points), 0.1)
 	t.bend = math.Sqrt(left / sum / 2 / freedom)
 }
 
+// bestBend returns what the sheet leaves that is bent across the best direction.
+func bestBend(ms []match, rest []point) float64 {
+	left, best := math.Inf(1), 0.0
+	try := func(direction float64) {
+		if l, ok := bentLeft(ms, rest, direction); ok && l < left {
+			left, best = l, direction
+		}
+	}
+	for i := range bends {
+		try(math.Pi * float64(i) / bends)
+	}
+	for step := math.Pi / bends / 2; step > 0.03; step /= 2 {
+		from := best
+		try(from - step)
+		try(from + step)
+	}
+	return left
+}
+
 // bentLeft returns the weighted sum of squares that a sheet bent across one direction leaves.
-func bentLeft(ms []match, rest []point, direction int) (left float64, ok bool) {
+func bentLeft(ms []match, rest []point, direction float64) (left float64, ok bool) {
 	var row [bentTerms]float64
 	x, y := newLeastSquares(bentTerms), newLeastSquares(bentTerms)
 	for i, m := range ms {

@@ -27,6 +27,7 @@ const (
 	restWithin    = 8.0                    // degrees; farther, the head has left its rest
 	restAnywhere  = 12.0                   // degrees from straight ahead that are still a rest
 	wrongFrom     = 14.0                   // degrees; a turn that far another way is no hesitation
+	wrongLooks    = 2                      // in a row: one may be an error
 	turnAsked     = 20.0                   // degrees
 	headLooks     = 2                      // in the turn, that show a head's relief
 	reactionLeast = 150 * time.Millisecond // nobody reads a prompt and moves the head faster
@@ -43,6 +44,7 @@ type Prompt struct {
 	rest   point
 	left   time.Time // when the head left its rest; zero: not yet
 	relief []float64
+	wrong  int // looks in a row at a turn another way
 	answer Answer
 }
 
@@ -67,7 +69,7 @@ func (p *Prompt) Look(at time.Time, e Evidence) Answer {
 	}
 	d := point{e.Yaw - p.rest.x, e.Pitch - p.rest.y}
 	if d.length() <= restWithin {
-		p.home, p.left, p.relief = true, time.Time{}, nil
+		p.home, p.left, p.relief, p.wrong = true, time.Time{}, nil, 0
 		return p.answer
 	}
 	if !p.home {
@@ -94,7 +96,10 @@ func (p *Prompt) judge(at time.Time, d point, e Evidence) Answer {
 	}
 	along, across := p.direction(d)
 	p.answer.Degrees = max(p.answer.Degrees, along)
-	if d.length() >= wrongFrom && along < across {
+	if p.wrong++; d.length() < wrongFrom || along >= across {
+		p.wrong = 0
+	}
+	if p.wrong >= wrongLooks {
 		return p.end(WhyWrongWay)
 	}
 	if e.HeadLook {

@@ -24,6 +24,7 @@ type clip struct {
 	repeat   int              // frames after which it sends the same again; 0: never
 	freeze   bool             // ... the last one only
 	before   func(at float64) // what is to be done before each drawing; nil: nothing
+	judged   time.Duration    // from then on a verdict counts: before, a camera has repeated nothing
 	eyesWide float64          // m between the eyes of the picture that is shown
 	random   *rand.Rand
 	truth    func(t float64) stance // how the face is turned
@@ -227,6 +228,7 @@ func repeated(r *rand.Rand, s *sitter, kind string) *clip {
 	c := genuine(r, s)
 	c.kind, c.freeze = kind, kind == "frozen"
 	c.repeat, c.length = 5+r.IntN(15), 6*time.Second
+	c.judged = time.Duration(c.repeat)*c.every + 2500*time.Millisecond
 	return c
 }
 
