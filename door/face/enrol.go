@@ -3,6 +3,8 @@ package face
 import (
 	"errors"
 	"fmt"
+
+	"github.com/doorhub/doorhub/door"
 )
 
 // Reason says in one word why a picture is not enrolled.
@@ -14,7 +16,10 @@ const (
 	NoFace       Reason = "no_face"        // none found
 	SeveralFaces Reason = "several_faces"  // whose is it?
 	SmallFace    Reason = "small_face"     // under min_face
+	TooDark      Reason = "too_dark"       //
+	TooBright    Reason = "too_bright"     //
 	Blurred      Reason = "blurred"        // sharpness under blur
+	TurnedAway   Reason = "turned_away"    // too far to one side
 	MatchesOther Reason = "matches_other"  // looks like somebody else who is enrolled
 	TwoPeople    Reason = "several_people" // the pictures are not of one person, or not of who is enrolled
 )
@@ -33,6 +38,13 @@ func (r Refusal) Error() string { return fmt.Sprintf("picture %d: %s", r.Picture
 type Enrolment struct {
 	Descriptors []Descriptor // of the accepted pictures, in their order
 	Refused     []Refusal    // by number of the picture
+	Portraits   []Portrait   // all pictures, in their order
+}
+
+// Portrait is what a picture for enrolment shows.
+type Portrait struct {
+	Measure
+	Other door.Match // who else of those enrolled looks most like it; nobody: ""
 }
 
 // ErrCount is an enrolment of no picture, or of too many.
@@ -52,9 +64,33 @@ type portrait struct {
 }
 
 type portrayed struct {
-	width      int     // pixels of the picture
-	sharpness  float64 // variance of the Laplacian
+	Measure
 	descriptor Descriptor
+}
+
+// seen tells what the picture shows, and who else looks like it.
+func (p portrait) seen(person string, g *Gallery) Portrait {
+	var out Portrait
+	for _, f := range p.faces {
+		if f.Width > out.Width {
+			out.Measure = f.Measure
+		}
+	}
+	out.Faces = len(p.faces)
+	if len(p.faces) == 1 {
+		out.Other = g.other(person, p.faces[0].descriptor)
+	}
+	return out
+}
+
+// other returns who else looks most like a face; nobody: "".
+func (g *Gallery) other(person string, d Descriptor) door.Match {
+	for _, m := range g.Near(d) {
+		if m.Person != person {
+			return m
+		}
+	}
+	return door.Match{}
 }
 
 // judge accepts or refuses the pictures of one enrolment. People nearer than identify are
@@ -63,7 +99,9 @@ func (c Config) judge(person string, portraits []portrait, g *Gallery, identify 
 	var e Enrolment
 	var accepted []int // numbers of the pictures
 	for i, p := range portraits {
-		reason, detail := c.refuse(person, p, g, identify)
+		seen := p.seen(person, g)
+		e.Portraits = append(e.Portraits, seen)
+		reason, detail := c.refuse(person, p, seen.Other, g, identify)
 		if reason != "" {
 			e.Refused = append(e.Refused, Refusal{i + 1, reason, detail})
 			continue
@@ -93,10 +131,10 @@ func (e Enrolment) refuseAll(pictures int, detail string) Enrolment {
 			all[i] = r
 		}
 	}
-	return Enrolment{Refused: all}
+	return Enrolment{Refused: all, Portraits: e.Portraits}
 }
 
-func (c Config) refuse(person string, p portrait, g *Gallery, identify float64) (Reason, string) {
+func (c Config) refuse(person string, p portrait, other door.Match, g *Gallery, identify float64) (Reason, string) {
 	switch {
 	case p.err != nil:
 		return Unreadable, p.err.Error()
@@ -106,24 +144,35 @@ func (c Config) refuse(person string, p portrait, g *Gallery, identify float64) 
 		return SeveralFaces, fmt.Sprintf("%d faces: use a picture of one person alone", len(p.faces))
 	}
 	f := p.faces[0]
-	switch {
-	case f.width < c.MinFace:
-		return SmallFace, fmt.Sprintf("the face is %d pixels wide: use one of at least %d", f.width, c.MinFace)
-	case f.sharpness < c.Blur:
-		return Blurred, fmt.Sprintf("the face is blurred (sharpness %.0f): use one of at least %.0f", f.sharpness, c.Blur)
-	case !finite(f.descriptor):
+	if flaw := c.flaw(f.Measure); flaw != "" {
+		return flaw, c.remedy(flaw, f.Measure)
+	}
+	if !finite(f.descriptor) {
 		return NoFace, "the face cannot be described: use another picture"
 	}
-	for _, m := range g.Near(f.descriptor) {
-		if m.Person != person && m.Distance < identify {
-			return MatchesOther, fmt.Sprintf("the face is that of %s, who is enrolled already (distance %.2f)", m.Person, m.Distance)
-		}
+	if other.Person != "" && other.Distance < identify {
+		return MatchesOther, fmt.Sprintf("the face is that of %s, who is enrolled already (distance %.2f)", other.Person, other.Distance)
 	}
 	if own, ok := g.distance(person, f.descriptor); ok && own > Limit {
 		return TwoPeople, fmt.Sprintf("the face is not the one that %s has enrolled (distance %.2f, at most %.2f): "+
-			"if the person really changed, remove the face first (doorhub people remove takes it with the person)", person, own, Limit)
+			"if the person really changed, take the old face away first: doorhub people forget %s --faces", person, own, Limit, person)
 	}
 	return "", ""
+}
+
+// remedy says to people what would be right.
+func (c Config) remedy(flaw Reason, m Measure) string {
+	switch flaw {
+	case SmallFace:
+		return fmt.Sprintf("the face is %d pixels wide: use one of at least %d", m.Width, c.MinFace)
+	case TooDark:
+		return fmt.Sprintf("the face is too dark (%.0f of 255): use one of at least %.0f, with light from the front", m.Light, lightLeast)
+	case TooBright:
+		return fmt.Sprintf("the face is too bright (%.0f of 255): use one of at most %.0f", m.Light, lightMost)
+	case Blurred:
+		return fmt.Sprintf("the face is blurred (sharpness %.0f): use one of at least %.0f", m.Sharpness, c.Blur)
+	}
+	return "the face is turned too far to one side: use one from the front"
 }
 
 // farthest returns the two descriptors that differ most; far is 0 for fewer than two.

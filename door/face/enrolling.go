@@ -32,8 +32,8 @@ func Decode(data []byte) (gocv.Mat, error) {
 
 // Enrol judges 1 to max_pictures JPEG or PNG files of one person, and describes those it
 // accepts. A face nearer than identify to somebody else in the gallery is refused, and so is
-// one farther than Limit from all that person, an id, has in it already. Accepted are the pictures not refused;
-// when two of them show different people, all are refused.
+// one farther than Limit from all that person, an id, has in it already. Accepted are the
+// pictures not refused; when two of them show different people, all are refused.
 //
 // The error is ErrCount, or that of a recogniser that does not work; pictures that are not
 // good enough are no error but a Refusal each.
@@ -71,9 +71,17 @@ func (r *Recogniser) portray(data []byte) (portrait, error) {
 	gocv.CvtColor(img, &grey, gocv.ColorBGRToGray)
 	var p portrait
 	for _, f := range faces {
-		p.faces = append(p.faces, portrayed{f.Box.Dx(), appearanceOf(grey, f.Box).sharpness, f.Descriptor})
+		p.faces = append(p.faces, portrayed{measured(f.Box, appearanceOf(grey, f.Box), f.Landmarks), f.Descriptor})
 	}
 	return p, nil
+}
+
+// measured puts together what is known of one face.
+func measured(box image.Rectangle, a appearance, landmarks []image.Point) Measure {
+	m := Measure{Faces: 1, Width: box.Dx(), Sharpness: a.sharpness, Light: a.mean, Contrast: a.deviation}
+	m.Turn, _ = noseOff(landmarks)
+	m.Score = Quality{sizeQuality(m.Width), sharpQuality(m.Sharpness), lightQuality(m.Light, m.Contrast), poseQuality(landmarks)}.Score()
+	return m
 }
 
 // fullSide is the longer side up to which a large picture is searched when no face was found
