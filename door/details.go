@@ -19,6 +19,7 @@ const (
 	DetailPart     = "part"      // problem, problem_gone: what has it
 	DetailText     = "text"      // for people: problem
 	DetailLeftOut  = "left_out"  // problem_gone of too_many: how many were not written down
+	DetailConsent  = "consent"   // enrolled with a face: the day on which the person agreed, as 2026-11-21, UTC
 	DetailVersion  = "version"   // started
 	DetailOffset   = "offset"    // duration: clock_set, new minus old
 )
@@ -70,3 +71,6 @@ const (
 	ReasonJammed   = "jammed"   // problem: the lock does not do as told
 	ReasonTooMany  = "too_many" // problem: more happens than is written down
 )
+
+// ReasonForgotten says of a change that credentials of the person were taken away.
+const ReasonForgotten = "forgotten"

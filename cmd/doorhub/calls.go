@@ -33,6 +33,7 @@ func calls() map[string]call {
 		},
 		"people.show":   one((*service).person),
 		"people.remove": one((*service).removePerson),
+		"people.forget": one((*service).forget),
 		"people.enrol": func(ctx context.Context, s *service, raw json.RawMessage, to reply) error {
 			req, err := decode[enrolRequest](raw)
 			if err != nil {

@@ -179,23 +179,27 @@ func bothWays(t *testing.T, prepare func(*cliHouse), test func(t *testing.T, h *
 // standard input after "<"; then its output; "!" a line of its error output; "=" its exit
 // code where that is not 0. What differs from run to run is masked.
 func TestCommandsAnswerAsScripted(t *testing.T) {
-	text, err := os.ReadFile("testdata/cli.txt")
-	must(t, err)
-	bothWays(t, nil, func(t *testing.T, h *cliHouse) {
-		var got strings.Builder
-		for line := range strings.Lines(string(text)) {
-			switch {
-			case strings.HasPrefix(line, "$ "):
-				got.WriteString(line)
-				got.WriteString(masked(h.script(line)))
-			case strings.HasPrefix(line, "#"), line == "\n":
-				got.WriteString(line)
-			}
+	bothWays(t, nil, func(t *testing.T, h *cliHouse) { h.plays("testdata/cli.txt", masked) })
+}
+
+// plays gives the commands of a script and compares what they answer.
+func (h *cliHouse) plays(file string, mask func(string) string) {
+	h.t.Helper()
+	text, err := os.ReadFile(file)
+	must(h.t, err)
+	var got strings.Builder
+	for line := range strings.Lines(string(text)) {
+		switch {
+		case strings.HasPrefix(line, "$ "):
+			got.WriteString(line)
+			got.WriteString(mask(h.script(line)))
+		case strings.HasPrefix(line, "#"), line == "\n":
+			got.WriteString(line)
 		}
-		if diff := cmp.Diff(strings.Split(string(text), "\n"), strings.Split(got.String(), "\n")); diff != "" {
-			t.Errorf("(-testdata/cli.txt +got):\n%s", diff)
-		}
-	})
+	}
+	if diff := cmp.Diff(strings.Split(string(text), "\n"), strings.Split(got.String(), "\n")); diff != "" {
+		h.t.Errorf("(-%s +got):\n%s", file, diff)
+	}
 }
 
 var word = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|\S+`)
@@ -203,6 +207,7 @@ var word = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|\S+`)
 func (h *cliHouse) script(line string) string {
 	var args []string
 	command, stdin, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "$ doorhub "), " < ")
+	command = strings.ReplaceAll(command, "PORTRAITS", portraits())
 	for _, w := range word.FindAllString(command, -1) {
 		if unquoted, err := strconv.Unquote(w); err == nil {
 			w = unquoted
@@ -274,6 +279,9 @@ func TestExitCodes(t *testing.T) {
 		{exitUsage, []string{"--config", h.config, "people", "enrol", "Ann"}},
 		{exitUsage, []string{"--config", h.config, "people", "enrol", "Ann", "--pin", "864203"}},
 		{exitUsage, []string{"--config", h.config, "people", "enrol", "Ann", "--pictures", "/no/such/file.jpg"}},
+		{exitUsage, []string{"--config", h.config, "people", "enrol", "Ann", "--pictures", h.config}}, // nobody agreed
+		{exitUsage, []string{"--config", h.config, "people", "forget", "Ann"}},
+		{exitFailed, []string{"--config", h.config, "people", "forget", "Ann", "--faces"}},
 		{exitUsage, []string{"--config", h.config, "people", "add", "Bob", "--policy", "smile"}},
 		{exitUsage, []string{"--config", h.config, "try", "Ann", "--with", "smile"}},
 		{exitUsage, []string{"--config", h.config, "log", "--from", "yesterday"}},
@@ -315,7 +323,7 @@ func TestEnrolPicturesWithoutVision(t *testing.T) {
 	}
 	bothWays(t, nil, func(t *testing.T, h *cliHouse) {
 		h.ok("people", "add", "Ann")
-		got := h.do("864203\n", "people", "enrol", "Ann", "--pin", "--pictures", h.config)
+		got := h.do("864203\n", "people", "enrol", "Ann", "--pin", "--pictures", h.config, "--consent")
 		want := outcome{exitFailed, "", "doorhub: this doorhub was built without vision: it has no camera and knows no faces; build it with `make build`\n"}
 		if got != want {
 			t.Errorf("got %+v\nwant %+v", got, want)

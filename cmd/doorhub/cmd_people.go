@@ -1,17 +1,12 @@
 package main
 
 import (
-	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
 	"strings"
 	"text/tabwriter"
-
-	"golang.org/x/term"
+	"time"
 
 	"github.com/doorhub/doorhub/door"
 )
@@ -21,6 +16,7 @@ type peopleCmd struct {
 	List   peopleList   `cmd:"" help:"List everybody."`
 	Show   peopleShow   `cmd:"" help:"Show one person."`
 	Enrol  peopleEnrol  `cmd:"" help:"Give somebody a PIN, a remote code, or their face from pictures."`
+	Forget peopleForget `cmd:"" help:"Take PIN, remote code or faces of somebody away; the person stays."`
 	Remove peopleRemove `cmd:"" help:"Erase somebody: name and credentials. The journal keeps only the id."`
 }
 
@@ -89,8 +85,27 @@ func (c peopleShow) Run(a *app) error {
 		if err != nil {
 			return err
 		}
-		return a.printPeople([]personView{p})
+		err = a.printPeople([]personView{p})
+		if err == nil && !a.cli.JSON {
+			a.printConsent(p)
+		}
+		return err
 	})
+}
+
+// printConsent says what is kept of a person's face, and by what right.
+func (a *app) printConsent(p personView) {
+	switch {
+	case p.Faces == 0:
+		return
+	case p.Consent.IsZero():
+		fmt.Fprintln(a.out, "faces: nobody noted that the person agreed to them")
+	default:
+		fmt.Fprintf(a.out, "faces: the person agreed to them on %s\n", p.Consent.UTC().Format(time.DateOnly))
+	}
+	for _, file := range p.Pictures {
+		fmt.Fprintln(a.out, "picture kept:", file)
+	}
 }
 
 func (a *app) printPeople(people []personView) error {
@@ -128,121 +143,30 @@ func yesNo(b bool) string {
 	return "no"
 }
 
-type peopleEnrol struct {
-	Who      string   `arg:"" help:"Id or name."`
-	PIN      bool     `name:"pin" help:"Ask for a PIN (or read it as a line of standard input)."`
-	Remote   bool     `help:"Ask for a remote code, for unlocking over the bus: 8 digits or more, no PIN."`
-	Pictures []string `help:"1 to 10 pictures of the face." type:"existingfile" placeholder:"FILE"`
+type peopleForget struct {
+	Who    string `arg:"" help:"Id or name."`
+	PIN    bool   `name:"pin" help:"The PIN."`
+	Remote bool   `help:"The remote code."`
+	Faces  bool   `help:"All faces, and the pictures kept of them."`
 }
 
-// Run enrols credentials. Secrets come from the terminal or standard input and never from the
-// command line, where others could read them.
-func (c peopleEnrol) Run(a *app) error {
-	if !c.PIN && !c.Remote && len(c.Pictures) == 0 {
-		return exit{exitUsage, errors.New("say what to enrol: --pin, --remote or --pictures FILE…")}
+// Run takes credentials away.
+func (c peopleForget) Run(a *app) error {
+	req := forgetRequest(c)
+	if req.factors() == 0 {
+		return exit{exitUsage, errors.New("say what to take away: --pin, --remote or --faces")}
 	}
-	req := enrolRequest{Who: c.Who}
-	secrets := bufio.NewReader(a.in)
-	var err error
-	if c.PIN {
-		if req.PIN, err = a.askSecret(secrets, "PIN"); err != nil {
+	return a.connected(func(hub caller) error {
+		p, err := callOne[personView](a, hub, "people.forget", req)
+		if err != nil {
 			return err
 		}
-	}
-	if c.Remote {
-		if req.Remote, err = a.askSecret(secrets, "Remote code"); err != nil {
-			return err
+		if a.cli.JSON {
+			return a.printJSON(p)
 		}
-	}
-	if req.Pictures, err = readPictures(c.Pictures); err != nil {
-		return err
-	}
-	return a.connected(func(hub caller) error { return a.enrol(hub, req) })
-}
-
-func (a *app) enrol(hub caller, req enrolRequest) error {
-	var results []pictureResult
-	err := hub.call(a.ctx, "people.enrol", req, collect(&results), a.progress("pictures"))
-	taken := 0
-	for _, r := range results {
-		switch {
-		case a.cli.JSON:
-			err = errors.Join(err, a.printJSON(r))
-		case r.Refused != "":
-			fmt.Fprintf(a.out, "%s: not taken: %s\n", r.Name, r.Refused)
-		default:
-			fmt.Fprintf(a.out, "%s: taken\n", r.Name)
-		}
-		if r.Refused == "" {
-			taken++
-		}
-	}
-	if len(results) > 0 && taken == 0 {
-		return exit{exitRefused, errNoPicture}
-	}
-	if err != nil {
-		return err
-	}
-	if a.cli.JSON {
-		return a.printJSON(map[string]any{"enrolled": req.Who, "factors": req.factors()})
-	}
-	fmt.Fprintf(a.out, "enrolled; see: doorhub people show %s\n", req.Who)
-	return nil
-}
-
-// askSecret asks twice without echo on a terminal, else reads one line.
-func (a *app) askSecret(lines *bufio.Reader, what string) (string, error) {
-	if !term.IsTerminal(int(a.in.Fd())) {
-		line, err := lines.ReadString('\n')
-		if line = strings.TrimRight(line, "\r\n"); line != "" {
-			return line, nil
-		}
-		if err != nil && !errors.Is(err, io.EOF) {
-			return "", fmt.Errorf("%s: %w", what, err)
-		}
-		return "", fmt.Errorf("%s: nothing on standard input: give it as a line", what)
-	}
-	var got [2]string
-	for i, prompt := range []string{what + ": ", "Once more: "} {
-		fmt.Fprint(a.errOut, prompt)
-		b, err := term.ReadPassword(int(a.in.Fd()))
-		fmt.Fprintln(a.errOut)
-		if err != nil {
-			return "", fmt.Errorf("%s: %w", what, err)
-		}
-		got[i] = string(b)
-	}
-	if got[0] != got[1] {
-		return "", exit{exitRefused, fmt.Errorf("%s: the two differ: try again", what)}
-	}
-	return got[0], nil
-}
-
-const maxPictureFile = 20 << 20
-
-func readPictures(files []string) ([]picture, error) {
-	var pictures []picture
-	for _, file := range files {
-		data, err := readBounded(file)
-		if err != nil {
-			return nil, err
-		}
-		pictures = append(pictures, picture{Name: filepath.Base(file), Data: data})
-	}
-	return pictures, nil
-}
-
-func readBounded(file string) ([]byte, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxPictureFile+1))
-	if err == nil && len(data) > maxPictureFile {
-		err = fmt.Errorf("%s: over %d MB: give a smaller picture", file, maxPictureFile>>20)
-	}
-	return data, err
+		fmt.Fprintf(a.out, "%s of %s taken away; see: doorhub people show %s\n", req.factors(), p.Name, p.ID)
+		return nil
+	})
 }
 
 type peopleRemove struct {

@@ -165,7 +165,7 @@ func enrolDemo(ctx context.Context, cfg Config) error {
 		if err != nil {
 			return errors.Join(fmt.Errorf("sample portraits: %w: get them with `make models`", err), c.close())
 		}
-		asks = append(asks, ask{"people.enrol", enrolRequest{Who: "Barack", Pictures: pictures}})
+		asks = append(asks, ask{"people.enrol", enrolRequest{Who: "Barack", Pictures: pictures, faceTerms: faceTerms{Consent: true}}})
 	}
 	for _, r := range asks {
 		if err := c.call(ctx, r.method, r.req, func(json.RawMessage) error { return nil }, nothing); err != nil {

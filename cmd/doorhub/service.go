@@ -44,19 +44,6 @@ type enroller interface {
 	Enrol(who string, pictures []picture, known []store.PersonFace) ([]pictureResult, error)
 }
 
-// picture is one picture file as it was given.
-type picture struct {
-	Name string `json:"name"`
-	Data []byte `json:"data"`
-}
-
-// pictureResult tells what became of a picture.
-type pictureResult struct {
-	Name    string      `json:"name"`
-	Refused string      `json:"refused,omitempty"` // why
-	Face    *store.Face `json:"-"`
-}
-
 // personView is a person as commands show them.
 type personView struct {
 	store.Person
@@ -78,6 +65,7 @@ type enrolRequest struct {
 	PIN      string    `json:"pin,omitempty"`
 	Remote   string    `json:"remote,omitempty"`
 	Pictures []picture `json:"pictures,omitempty"`
+	faceTerms
 }
 
 func (s *service) addPerson(ctx context.Context, req addRequest) (personView, error) {
@@ -169,6 +157,9 @@ func (s *service) enrol(ctx context.Context, req enrolRequest, progress func(don
 		if vision, err = s.visionFor(len(req.Pictures)); err != nil {
 			return nil, err
 		}
+		if !req.Consent {
+			return nil, errNoConsent
+		}
 	}
 	if err := s.apart(ctx, p.ID, req); err != nil {
 		return nil, err
@@ -190,7 +181,7 @@ func (s *service) enrol(ctx context.Context, req enrolRequest, progress func(don
 	if len(req.Pictures) == 0 {
 		return nil, nil
 	}
-	return s.enrolFaces(ctx, vision, p.ID, req.Pictures, progress)
+	return s.enrolPictures(ctx, vision, p.ID, req, progress)
 }
 
 func (s *service) visionFor(pictures int) (enroller, error) {
@@ -227,32 +218,3 @@ func (s *service) enrolSecret(ctx context.Context, set func(ctx context.Context,
 	}
 	return s.tell(ctx, door.Record{Kind: door.KindEnrolled, Person: id, Factors: door.SetOf(f)})
 }
-
-func (s *service) enrolFaces(ctx context.Context, vision enroller, id string, pictures []picture, progress func(done, total int)) ([]pictureResult, error) {
-	known, err := s.store.Faces(ctx)
-	if err != nil {
-		return nil, err
-	}
-	progress(0, len(pictures))
-	results, err := vision.Enrol(id, pictures, known)
-	if err != nil {
-		return nil, err
-	}
-	taken := 0
-	for _, r := range results {
-		if r.Face == nil {
-			continue
-		}
-		if err := s.store.AddFace(ctx, id, *r.Face); err != nil {
-			return results, err
-		}
-		taken++
-	}
-	progress(len(pictures), len(pictures))
-	if taken == 0 {
-		return results, errNoPicture
-	}
-	return results, s.tell(ctx, door.Record{Kind: door.KindEnrolled, Person: id, Factors: door.SetOf(door.FaceID)})
-}
-
-var errNoPicture = errors.New("no picture could be taken: see the reasons above")

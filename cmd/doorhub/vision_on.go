@@ -98,14 +98,21 @@ func pictureResults(pictures []picture, e face.Enrolment) []pictureResult {
 	results := make([]pictureResult, len(pictures))
 	for i, p := range pictures {
 		results[i].Name = p.Name
+		seen := e.Portraits[i]
+		if seen.Faces > 0 {
+			results[i].Quality = &seen.Measure
+		}
+		if seen.Other.Person != "" {
+			results[i].Other = &otherView{whoView{ID: seen.Other.Person}, seen.Other.Distance}
+		}
 	}
 	for _, r := range e.Refused {
-		results[r.Picture-1].Refused = r.Detail
+		results[r.Picture-1].Refused, results[r.Picture-1].Reason = r.Detail, r.Reason
 	}
 	next := 0
 	for i := range results {
 		if results[i].Refused == "" && next < len(e.Descriptors) {
-			results[i].Face = &store.Face{Descriptor: e.Descriptors[next], Source: results[i].Name}
+			results[i].Face = &store.Face{Descriptor: e.Descriptors[next], Source: results[i].Name, Quality: e.Portraits[i].Score}
 			next++
 		}
 	}

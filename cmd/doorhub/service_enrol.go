@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/doorhub/doorhub/door"
+	"github.com/doorhub/doorhub/door/face"
+	"github.com/doorhub/doorhub/door/store"
+)
+
+// faceTerms are what somebody agreed to who gives a face.
+type faceTerms struct {
+	Consent bool `json:"consent,omitempty"`       // they agree that it is kept
+	Keep    bool `json:"keep_pictures,omitempty"` // the pictures, too, not the descriptors alone
+}
+
+// picture is one picture file as it was given.
+type picture struct {
+	Name string `json:"name"`
+	Data []byte `json:"data"`
+}
+
+// pictureResult tells what became of a picture.
+type pictureResult struct {
+	Name    string        `json:"name"`
+	Refused string        `json:"refused,omitempty"` // why
+	Reason  face.Reason   `json:"reason,omitempty"`  // the same in one word
+	Warning string        `json:"warning,omitempty"` // taken, and yet
+	Quality *face.Measure `json:"quality,omitempty"` // nil: no picture
+	Other   *otherView    `json:"other,omitempty"`   // who else of those enrolled looks most like it
+	Face    *store.Face   `json:"-"`
+}
+
+// otherView is somebody else and how near a face is to theirs.
+type otherView struct {
+	whoView
+	Distance float64 `json:"distance"`
+}
+
+var (
+	errNoConsent = errors.New("a face is kept only of who agrees to it: ask them, and say so with --consent")
+	errNoPicture = errors.New("no picture could be taken: see the reasons above")
+)
+
+func (s *service) enrolPictures(ctx context.Context, vision enroller, id string, req enrolRequest, progress func(done, total int)) ([]pictureResult, error) {
+	known, err := s.store.Faces(ctx)
+	if err != nil {
+		return nil, err
+	}
+	progress(0, len(req.Pictures))
+	results, err := vision.Enrol(id, req.Pictures, known)
+	if err != nil {
+		return nil, err
+	}
+	for i, r := range results {
+		if r.Face != nil && req.Keep {
+			r.Face.Picture = req.Pictures[i].Data
+		}
+	}
+	if err := s.compareOthers(ctx, results); err != nil {
+		return nil, err
+	}
+	err = s.keepFaces(ctx, id, results, door.Record{})
+	progress(len(req.Pictures), len(req.Pictures))
+	return results, err
+}
+
+// keepFaces stores the faces that were taken, to which their person has just agreed, and
+// journals it in a record that may have a door.
+func (s *service) keepFaces(ctx context.Context, id string, results []pictureResult, r door.Record) error {
+	now := time.Now()
+	taken := 0
+	for _, got := range results {
+		if got.Face == nil {
+			continue
+		}
+		got.Face.Consent = now
+		if err := s.store.AddFace(ctx, id, *got.Face); err != nil {
+			return err
+		}
+		taken++
+	}
+	if taken == 0 {
+		return errNoPicture
+	}
+	r.Kind, r.Person, r.Factors = door.KindEnrolled, id, door.SetOf(door.FaceID)
+	r.Details = map[string]string{door.DetailConsent: now.UTC().Format(time.DateOnly)}
+	return s.tell(ctx, r)
+}
+
+// compareOthers names those whom a face looks like: nearer than the identify threshold it is
+// refused, and near one of the thresholds it is taken with a warning.
+func (s *service) compareOthers(ctx context.Context, results []pictureResult) error {
+	people, err := s.store.People(ctx)
+	if err != nil {
+		return err
+	}
+	var ns names
+	ns.set(people)
+	house := s.cfg.House
+	for i := range results {
+		r := &results[i]
+		if r.Other == nil {
+			continue
+		}
+		r.Other.Name = ns.of(r.Other.ID)
+		who, d := r.Other.whoView, r.Other.Distance
+		switch {
+		case r.Reason == face.MatchesOther:
+			r.Refused = fmt.Sprintf("the face is that of %s, who is enrolled already (distance %.2f, under house.identify). "+
+				"Two people? Then a face does not tell them apart: let both use a second factor, and set house.identify and house.verify to %.2f or less",
+				who, d, stepBelow(d))
+		case r.Refused != "":
+		case d < house.Verify:
+			r.Warning = fmt.Sprintf("looks like %s (distance %.2f, under house.verify): with the other's PIN either would be let in, unless it is set to %.2f or less",
+				who, d, stepBelow(d))
+		case d < max(house.Identify, house.Verify)+alikeMargin:
+			r.Warning = fmt.Sprintf("looks like %s (distance %.2f): keep house.identify and house.verify at %.2f or less", who, d, stepBelow(d))
+		}
+	}
+	return nil
+}
+
+// stepBelow is a threshold that a distance is not below.
+func stepBelow(distance float64) float64 { return math.Floor(distance*100) / 100 }
+
+type forgetRequest struct {
+	Who    string `json:"who"`
+	PIN    bool   `json:"pin,omitempty"`
+	Remote bool   `json:"remote,omitempty"`
+	Faces  bool   `json:"faces,omitempty"`
+}
+
+// factors are those to be taken away.
+func (r forgetRequest) factors() door.Set {
+	var f door.Set
+	if r.PIN {
+		f |= door.SetOf(door.PIN)
+	}
+	if r.Remote {
+		f |= door.SetOf(door.Remote)
+	}
+	if r.Faces {
+		f |= door.SetOf(door.FaceID)
+	}
+	return f
+}
+
+// forget takes credentials of a person away, all or none of those named.
+func (s *service) forget(ctx context.Context, req forgetRequest) (personView, error) {
+	p, err := s.store.FindPerson(ctx, req.Who)
+	if err != nil {
+		return personView{}, err
+	}
+	has := map[door.Factor]bool{door.PIN: p.PIN, door.Remote: p.Remote, door.FaceID: p.Faces > 0}
+	for _, f := range req.factors().Factors() {
+		if !has[f] {
+			return personView{}, fmt.Errorf("%s has no %s enrolled: there is nothing to take away", p.Name, f)
+		}
+	}
+	remove := map[door.Factor]func(context.Context, string) error{
+		door.PIN: s.store.RemovePIN, door.Remote: s.store.RemoveRemoteCode, door.FaceID: s.store.RemoveFaces}
+	for _, f := range req.factors().Factors() {
+		if err := remove[f](ctx, p.ID); err != nil {
+			return personView{}, err
+		}
+	}
+	err = s.tell(ctx, door.Record{Kind: door.KindChanged, Person: p.ID, Factors: req.factors(), Reason: door.ReasonForgotten})
+	if err != nil {
+		return personView{}, err
+	}
+	return s.person(ctx, whoRequest{Who: p.ID})
+}
