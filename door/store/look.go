@@ -160,6 +160,17 @@ func (s *Store) PruneLooks(ctx context.Context, now time.Time) error {
 	})
 }
 
+// perhapsTheirs is the distance up to which a face may be a person's: dlib's own limit.
+const perhapsTheirs = 0.6
+
+// removeLooksLike removes the looks that may be at a person's face and are not surely at
+// somebody else's: they were taken for nobody, or for somebody whom the owner ruled out.
+func removeLooksLike(tx *sql.Tx, id string) error {
+	_, err := tx.Exec(`DELETE FROM looks WHERE (person IS NULL OR wrong = 1) AND EXISTS (SELECT 1 FROM json_each(near)
+		WHERE value ->> 'person' = ? AND value ->> 'distance' < ?)`, id, perhapsTheirs)
+	return err
+}
+
 // MarkLook notes that the face of a record was not that of whom it was taken for, or with false
 // that it was after all. At most 50 looks of a person can be marked. Errors to branch on:
 // ErrNoLook, ErrNobody, ErrMarked, ErrTooManyFaces.

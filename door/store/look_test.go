@@ -193,12 +193,21 @@ func TestNoLooksAreKept(t *testing.T) {
 func TestLooksGoWithThePerson(t *testing.T) {
 	ctx, s := context.Background(), newStore(t)
 	ann, bob := mustAdd(t, s, "Ann"), mustAdd(t, s, "Bob")
-	of := []Look{someLook(1, ann), someLook(2, bob, door.Match{Person: bob, Distance: 0.1}), someLook(3, ann), someLook(4, "")}
+	near := func(person string, distance float64) door.Match { return door.Match{Person: person, Distance: distance} }
+	of := []Look{
+		someLook(1, ann), someLook(2, bob, near(bob, 0.1)), someLook(3, ann), someLook(4, ""),
+		someLook(5, "", near(bob, 0.57), near(ann, 0.58)), // may be hers
+		someLook(6, "", near(bob, 0.5), near(ann, 0.61)),
+		someLook(7, bob, near(bob, 0.4), near(ann, 0.45)), // his, as far as anybody knows
+		someLook(8, bob, near(bob, 0.45), near(ann, 0.46)),
+	}
 	mustKeep(t, s, of...)
-	_, err := s.MarkLook(ctx, 3, true)
-	must(t, err)
+	for _, seq := range []uint64{3, 8} { // not his: perhaps hers
+		_, err := s.MarkLook(ctx, seq, true)
+		must(t, err)
+	}
 	must(t, s.RemovePerson(ctx, ann))
-	wantLooks(t, s, LookFilter{}, of[1], of[3])
+	wantLooks(t, s, LookFilter{}, of[1], of[3], of[5], of[6])
 }
 
 func TestLooksAreSealedOnDisk(t *testing.T) {

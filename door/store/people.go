@@ -170,14 +170,19 @@ func (s *Store) SetPolicies(ctx context.Context, id string, policies, fallback [
 }
 
 // RemovePerson erases the person's name, the pictures kept of them (the system only unlinks
-// those) and all credentials, from the database's free pages as well, and from its write-ahead log at once unless some other program is reading there,
-// else when the log is next reused. The journal keeps the id, which is never used again.
+// those), the looks at their face, with those that may be at it, and all credentials, from the
+// database's free pages as well, and from its write-ahead log at once unless some other program
+// is reading there, else when the log is next reused. The journal keeps the id, which is never
+// used again.
 func (s *Store) RemovePerson(ctx context.Context, id string) error {
 	n, err := personNumber(id)
 	if err != nil {
 		return err
 	}
 	return s.erase(ctx, n, "erase a person", func(tx *sql.Tx) error {
+		if err := removeLooksLike(tx, id); err != nil {
+			return err
+		}
 		return changesOne(id)(tx.Exec(`DELETE FROM people WHERE id = ?`, n))
 	})
 }
