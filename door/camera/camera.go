@@ -14,14 +14,27 @@ import (
 	"gocv.io/x/gocv"
 )
 
-// source is an opened camera. Its calls may block for ever; they are made from one
-// goroutine.
+// source is an opened camera, a matSource or a jpegSource. Its calls may block for ever; they
+// are made from one goroutine.
 type source interface {
-	// read waits for the next frame and puts it into m. It returns when ctx ends if it can.
-	read(ctx context.Context, m *gocv.Mat) error
 	// still reports whether the same frame again and again is right, as with pictures.
 	still() bool
 	close()
+}
+
+// matSource decodes its frames.
+type matSource interface {
+	source
+	// read waits for the next frame and puts it into m. It returns when ctx ends if it can.
+	read(ctx context.Context, m *gocv.Mat) error
+}
+
+// jpegSource hands over what the camera sent, still to be decoded.
+type jpegSource interface {
+	source
+	// readJPEG waits for the next frame, as read does. scan is where the picture's data
+	// begins. The bytes are the receiver's.
+	readJPEG(ctx context.Context) (data []byte, scan int, err error)
 }
 
 type opener func(ctx context.Context) (source, error)
@@ -229,9 +242,9 @@ func (c *Camera) pump(ctx context.Context, shots chan<- shot) {
 		return
 	}
 	defer src.close()
-	seed := maphash.MakeSeed()
+	r := reader{src: src, seed: maphash.MakeSeed(), rotate: c.cfg.Rotate}
 	for n := uint64(1); ; n++ {
-		s := readShot(ctx, src, seed)
+		s := r.shot(ctx)
 		if src.still() {
 			s.hash = n
 		}
@@ -241,21 +254,70 @@ func (c *Camera) pump(ctx context.Context, shots chan<- shot) {
 	}
 }
 
-func readShot(ctx context.Context, src source, seed maphash.Seed) shot {
+// reader makes shots of what a source reads.
+type reader struct {
+	src    source
+	seed   maphash.Seed
+	rotate int
+
+	mean   float64 // brightness when it was last measured, at
+	meanAt time.Time
+}
+
+// meanEvery is how often the brightness of frames is measured that come undecoded: often
+// enough to tell a black picture in time.
+const meanEvery = 500 * time.Millisecond
+
+func (r *reader) shot(ctx context.Context) shot {
+	var s shot
+	switch src := r.src.(type) {
+	case jpegSource:
+		s.err = r.undecoded(ctx, src, &s)
+	case matSource:
+		s.err = r.decoded(ctx, src, &s)
+	}
+	if s.err != nil && s.p != nil {
+		s.Close()
+	}
+	return s
+}
+
+func (r *reader) decoded(ctx context.Context, src matSource, s *shot) error {
 	m := gocv.NewMat()
 	err := src.read(ctx, &m)
 	if err == nil {
 		err = toBGR(&m)
 	}
-	s := shot{Frame: Frame{Mat: m, Time: time.Now()}}
-	if err == nil {
-		s.hash, s.mean, err = measure(seed, &m)
-	}
 	if err != nil {
 		m.Close()
-		return shot{err: err}
+		return err
 	}
-	return s
+	s.hash, err = hashOf(r.seed, m)
+	mean := m.Mean()
+	s.mean = (mean.Val1 + mean.Val2 + mean.Val3) / 3
+	s.Frame = decoded(m, r.rotate)
+	return err
+}
+
+// undecoded leaves the decoding to who needs it, but for the brightness now and then.
+func (r *reader) undecoded(ctx context.Context, src jpegSource, s *shot) error {
+	data, scan, err := src.readJPEG(ctx)
+	if err != nil {
+		return err
+	}
+	if s.Frame, err = undecoded(data, r.rotate); err != nil {
+		return err
+	}
+	s.hash = maphash.Bytes(r.seed, data[scan:])
+	if s.Time.Sub(r.meanAt) >= meanEvery {
+		small := s.Small()
+		if small.Empty() {
+			return fmt.Errorf("%w: a damaged JPEG", ErrFrame)
+		}
+		r.mean, r.meanAt = small.Mean().Val1, s.Time
+	}
+	s.mean = r.mean
+	return nil
 }
 
 // send hands s over, or drops it when nobody waits for it any more.

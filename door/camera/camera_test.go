@@ -130,7 +130,8 @@ func TestOnlyTheNewestFrameWaits(t *testing.T) {
 		b := newBed(func(int) (script, error) { return steady, nil })
 		after(2*time.Second + pace/2)
 		f := <-b.cam.Frames()
-		if got := f.Mat.GetUCharAt(0, 0); got != 19 {
+		img := f.Image()
+		if got := img.GetUCharAt(0, 0); got != 19 {
 			t.Errorf("after twenty frames, frame %d waits, want 19", got)
 		}
 		if age := time.Since(f.Time); age > pace {

@@ -21,6 +21,7 @@ type Config struct {
 	Height int           `yaml:"height"` // pixels; as width
 	FPS    int           `yaml:"fps"`    // frames a second; asked of a USB camera, and the pace of pictures
 	Hold   time.Duration `yaml:"hold"`   // how long each picture of a folder is shown
+	Rotate int           `yaml:"rotate"` // degrees clockwise by which each frame is turned: 0, 90, 180 or 270
 	Black  float64       `yaml:"black"`  // mean brightness, 0 to 255, below which the picture counts as black; 0: never
 }
 
@@ -28,6 +29,15 @@ type Config struct {
 func Defaults() Config {
 	return Config{Source: "/dev/video0", Width: 1280, Height: 720, FPS: 15, Hold: 2 * time.Second, Black: 4}
 }
+
+// ErrFrame is a frame that no picture can be made of.
+var ErrFrame = errors.New("the camera sends frames that cannot be used")
+
+// What a picture may be before it is decoded.
+const (
+	maxFileBytes = 20 << 20
+	maxPixels    = 40_000_000
+)
 
 // Validate reports all that is wrong, each with what would be right. It does not look
 // whether the source is there: a camera may be plugged in later.
@@ -42,6 +52,9 @@ func (c Config) Validate() error {
 	}
 	if c.FPS < 1 || c.FPS > 60 {
 		errs = append(errs, fmt.Errorf("fps: %d: use 1 to 60 frames a second", c.FPS))
+	}
+	if !slices.Contains([]int{0, 90, 180, 270}, c.Rotate) {
+		errs = append(errs, fmt.Errorf("rotate: %d: use 0, 90, 180 or 270 degrees clockwise", c.Rotate))
 	}
 	if c.Hold < 100*time.Millisecond || c.Hold > time.Hour {
 		errs = append(errs, fmt.Errorf("hold: %s: use 100ms to 1h", c.Hold))

@@ -46,6 +46,7 @@ func TestValidateSaysWhatWouldBeRight(t *testing.T) {
 		"width":       {func(c *Config) { c.Width = 0 }, "width: 0: use 160"},
 		"height":      {func(c *Config) { c.Height = 9000 }, "height: 9000: use 120"},
 		"fps":         {func(c *Config) { c.FPS = -1 }, "fps: -1: use 1 to 60"},
+		"rotate":      {func(c *Config) { c.Rotate = 45 }, "rotate: 45: use 0, 90, 180 or 270"},
 		"hold":        {func(c *Config) { c.Hold = 0 }, "hold: 0s: use 100ms"},
 		"black":       {func(c *Config) { c.Black = math.NaN() }, "black: NaN: use 0"},
 	}

@@ -33,8 +33,12 @@ func contract(t *testing.T, open func(report func(reason, detail string)) (feed,
 	var before time.Time
 	for range 5 {
 		f := next(t, cam)
-		if f.Mat.Type() != gocv.MatTypeCV8UC3 || f.Mat.Empty() {
-			t.Errorf("a frame of type %d, %dx%d; want BGR", f.Mat.Type(), f.Mat.Cols(), f.Mat.Rows())
+		img, small := f.Image(), f.Small()
+		if img.Type() != gocv.MatTypeCV8UC3 || img.Empty() {
+			t.Errorf("a frame of type %d, %dx%d; want BGR", img.Type(), img.Cols(), img.Rows())
+		}
+		if small.Type() != gocv.MatTypeCV8UC1 || small.Cols() < smallSide || small.Cols() > img.Cols() || small.Cols()*img.Rows() != small.Rows()*img.Cols() {
+			t.Errorf("small: type %d, %dx%d of %dx%d", small.Type(), small.Cols(), small.Rows(), img.Cols(), img.Rows())
 		}
 		if !f.Time.After(before) {
 			t.Errorf("a frame of %s after one of %s", f.Time, before)
@@ -154,10 +158,11 @@ func TestAFolderShowsAllItsPictures(t *testing.T) {
 	seen := map[float64]bool{}
 	for deadline := time.Now().Add(patient); len(seen) < 3 && time.Now().Before(deadline); {
 		f := next(t, cam)
-		if f.Mat.Cols() != 1280 || f.Mat.Rows() != 720 {
-			t.Fatalf("a frame of %dx%d", f.Mat.Cols(), f.Mat.Rows())
+		img := f.Image()
+		if img.Cols() != 1280 || img.Rows() != 720 {
+			t.Fatalf("a frame of %dx%d", img.Cols(), img.Rows())
 		}
-		seen[brightColumn(f.Mat)] = true
+		seen[brightColumn(img)] = true
 		f.Close()
 	}
 	if len(seen) < 3 {
@@ -188,7 +193,7 @@ func TestPlayerShowsWhatItIsTold(t *testing.T) {
 		t.Helper()
 		for deadline := time.Now().Add(patient); time.Now().Before(deadline); {
 			f := next(t, player)
-			ok := right(f.Mat)
+			ok := right(f.Image())
 			f.Close()
 			if ok {
 				return

@@ -19,12 +19,6 @@ import (
 	"gocv.io/x/gocv"
 )
 
-// What a picture may be before it is decoded.
-const (
-	maxFileBytes = 20 << 20
-	maxPixels    = 40_000_000
-)
-
 // wall is the grey of an empty doorway, and of what a picture does not fill.
 var wall = gocv.NewScalar(96, 96, 96, 0)
 

@@ -3,6 +3,8 @@
 package camera
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -67,12 +69,40 @@ func (c Config) openDevice(context.Context) (source, error) {
 		return nil, errors.New("this is no camera that can be read, or another program has it: try v4l2-ctl --list-devices")
 	}
 	// Most USB cameras reach 720p at full speed in MJPEG only.
-	v.video.Set(gocv.VideoCaptureFOURCC, v.video.ToCodec("MJPG"))
+	mjpg := v.video.ToCodec("MJPG")
+	v.video.Set(gocv.VideoCaptureFOURCC, mjpg)
 	v.video.Set(gocv.VideoCaptureFrameWidth, float64(c.Width))
 	v.video.Set(gocv.VideoCaptureFrameHeight, float64(c.Height))
 	v.video.Set(gocv.VideoCaptureFPS, float64(c.FPS))
 	v.video.Set(gocv.VideoCaptureBufferSize, 1)
+	if v.video.Get(gocv.VideoCaptureFOURCC) == mjpg {
+		return v.undecoded(), nil
+	}
 	return v, nil
+}
+
+// undecoded asks the driver for its JPEGs as they are. One that gives something else is taken
+// as before.
+func (c *capture) undecoded() source {
+	c.video.Set(gocv.VideoCaptureConvertRGB, 0)
+	raw := rawCapture{c}
+	if _, _, err := raw.readJPEG(context.Background()); err == nil {
+		return raw
+	}
+	c.video.Set(gocv.VideoCaptureConvertRGB, 1)
+	return c
+}
+
+// rawCapture is a capture that gives the bytes of a JPEG as one row of pixels.
+type rawCapture struct{ *capture }
+
+func (c rawCapture) readJPEG(context.Context) ([]byte, int, error) {
+	m := gocv.NewMat()
+	defer m.Close()
+	if !c.video.Read(&m) {
+		return nil, 0, errEnded
+	}
+	return jpegs{bufio.NewReader(bytes.NewReader(m.ToBytes()))}.next()
 }
 
 // reachable tells better than OpenCV why a device cannot be opened.
@@ -102,6 +132,9 @@ func (c Config) openStream(ctx context.Context) (source, error) {
 		return nil, fmt.Errorf("the camera does not answer: %w", err)
 	}
 	conn.Close()
+	if m, err := openMotionJPEG(ctx, u); err == nil {
+		return m, nil
+	}
 	v, ok := openCapture(c.Source, gocv.VideoCaptureFFmpeg)
 	if !ok {
 		return nil, errors.New("the camera answers, but gives no video at this address: check its path, user and password")

@@ -41,7 +41,8 @@ func (d Decision) Best() (best door.Match, margin float64, ok bool) {
 
 // Stages is how long the stages of one look took; all faces of it share them.
 type Stages struct {
-	Find     time.Duration // motion and detector
+	Gate     time.Duration // decoding the frame, and what moves in it
+	Find     time.Duration // the detector
 	Measure  time.Duration // tracks, landmarks, quality
 	Describe time.Duration
 	Match    time.Duration // liveness and who it is

@@ -22,7 +22,7 @@ type Judge interface {
 // Scene is one frame with the faces that are followed in it. With a judge there is one for
 // each frame that the camera delivers while somebody is in view, up to judgePace.
 type Scene struct {
-	Grey  gocv.Mat // the whole frame, 8 bits; it lives until Judge returns
+	Grey  gocv.Mat // the whole frame, 8 bits, no larger than 1280 pixels; it lives until Judge returns
 	Taken time.Time
 	Faces []Followed
 }
@@ -49,12 +49,14 @@ func (w *Watcher) judged(grey gocv.Mat, taken time.Time, faces []Followed) map[i
 
 // between shows the judge a frame in which nobody looks for faces.
 func (w *Watcher) between(f Frame) {
-	grey := gocv.NewMat()
-	defer grey.Close()
-	gocv.CvtColor(f.Image(), &grey, gocv.ColorBGRToGray)
+	view, err := fit(f.Image())
+	if err != nil {
+		return // the next look tells of it
+	}
+	defer view.close()
 	var faces []Followed
 	for _, t := range w.follow.tracker.tracks {
 		faces = append(faces, Followed{Track: t.number, Box: t.box})
 	}
-	w.live = w.judged(grey, f.Taken(), faces)
+	w.live = w.judged(view.grey, f.Taken(), faces)
 }

@@ -4,7 +4,6 @@ package face
 
 import (
 	"errors"
-	"fmt"
 	"image"
 	"sync"
 	"time"
@@ -16,8 +15,8 @@ import (
 type look struct {
 	w     *Watcher
 	now   time.Time // when the frame was taken
-	img   gocv.Mat  // BGR
-	grey  gocv.Mat
+	frame Frame
+	view  fitted // nothing where nothing moves
 	faces []*candidate
 	over  int // faces beyond the most that are looked at
 	took  Stages
@@ -32,7 +31,7 @@ func (l *look) run() error {
 	for _, stage := range []struct {
 		took *time.Duration
 		work func() error
-	}{{&l.took.Find, l.find}, {&l.took.Measure, l.measure}, {&l.took.Describe, l.describe}} {
+	}{{&l.took.Gate, l.gate}, {&l.took.Find, l.find}, {&l.took.Measure, l.measure}, {&l.took.Describe, l.describe}} {
 		began := time.Now()
 		err := stage.work()
 		*stage.took = time.Since(began)
@@ -43,16 +42,35 @@ func (l *look) run() error {
 	return nil
 }
 
-func (l *look) find() error {
-	if l.img.Ptr() == nil || l.img.Empty() || l.img.Type() != gocv.MatTypeCV8UC3 {
-		return fmt.Errorf("%w: it is empty, or not BGR of 8 bits", ErrPicture)
+func (l *look) close() { l.view.close() }
+
+// gate looks whether it is worth looking, and decodes the frame if it is.
+func (l *look) gate() error {
+	small, ok := l.frame.(SmallFrame)
+	if ok {
+		if err := l.w.search.notice(small.Small()); err != nil {
+			return err
+		}
+		if len(l.w.asked) == 0 && !l.w.search.worth(l.now, l.w.follow.tracker.tracks) {
+			return nil
+		}
 	}
-	gocv.CvtColor(l.img, &l.grey, gocv.ColorBGRToGray)
-	moved, err := l.w.search.moved(l.grey)
+	view, err := fit(l.frame.Image())
 	if err != nil {
 		return err
 	}
-	spots, err := l.w.search.faces(l.now, l.grey, moved, l.w.follow.tracker.tracks)
+	l.view = view
+	if ok {
+		return nil
+	}
+	return l.w.search.notice(l.view.grey)
+}
+
+func (l *look) find() error {
+	if l.view.empty() {
+		return nil
+	}
+	spots, err := l.w.search.faces(l.now, l.view.grey, l.w.follow.tracker.tracks)
 	if err != nil {
 		return err
 	}
@@ -93,7 +111,7 @@ func (l *look) rate(c *candidate) error {
 		return nil
 	}
 	err := l.w.rec.with(func(w *worker) (err error) {
-		c.landmarks, err = w.finder.Place(l.grey, c.box)
+		c.landmarks, err = w.finder.Place(l.view.grey, c.box)
 		return err
 	})
 	c.quality.Pose = poseQuality(c.landmarks)
@@ -129,7 +147,7 @@ func (l *look) describe() error {
 }
 
 func (l *look) describeOne(c *candidate) error {
-	f, ok, err := l.w.rec.describe(l.img, c.box)
+	f, ok, err := l.w.rec.describe(l.view.img, c.box)
 	if err != nil {
 		return err
 	}
@@ -165,10 +183,10 @@ func (l *look) sightings() (faces []*candidate, seen []sighting) {
 
 // patch returns the face in a box as a small grey picture; none for one over the edge.
 func (l *look) patch(box image.Rectangle) patch {
-	if !box.In(bounds(l.grey)) || box.Empty() {
+	if !box.In(bounds(l.view.grey)) || box.Empty() {
 		return nil
 	}
-	part := l.grey.Region(box)
+	part := l.view.grey.Region(box)
 	defer part.Close()
 	small := gocv.NewMat()
 	defer small.Close()
@@ -178,6 +196,6 @@ func (l *look) patch(box image.Rectangle) patch {
 
 // appearance returns how sharp the face in a box is, and how well lit.
 func (l *look) appearance(box image.Rectangle) (sharp, light float64) {
-	t := appearanceOf(l.grey, box)
+	t := appearanceOf(l.view.grey, box)
 	return sharpQuality(t.sharpness), lightQuality(t.mean, t.deviation)
 }

@@ -4,6 +4,7 @@ package face
 
 import (
 	"cmp"
+	"fmt"
 	"image"
 	"slices"
 	"time"
@@ -20,6 +21,10 @@ type search struct {
 	cfg  Config
 	rec  *Recogniser
 	gate gate
+
+	moved   []image.Rectangle // in pixels of a picture of the size
+	movedIn image.Point
+
 	next sweep     // the least faces are looked for in a look of their own
 	full time.Time // when all was looked at last
 	rest bool      // ... but for the least faces
@@ -53,28 +58,34 @@ const (
 	refusedFor  = 2 * time.Second        // what the describer saw no face in is left alone
 )
 
-// gate looks at the small picture of a frame and returns where something moved, in pixels of
-// the frame.
-func (s *search) moved(grey gocv.Mat) ([]image.Rectangle, error) {
-	scale := min(1, gateWidth/float64(grey.Cols()))
-	size := image.Pt(gateWidth, max(1, int(float64(grey.Rows())*scale)))
+// notice looks at a grey picture of the frame, of any size, for what moves.
+func (s *search) notice(grey gocv.Mat) error {
+	if grey.Ptr() == nil || grey.Empty() || grey.Type() != gocv.MatTypeCV8UC1 {
+		return fmt.Errorf("%w: it is empty, or not a picture", ErrPicture)
+	}
+	scale := min(1, gateWidth/float64(max(grey.Cols(), grey.Rows())))
+	size := scaledPoint(image.Pt(grey.Cols(), grey.Rows()), scale)
+	size = image.Pt(max(1, size.X), max(1, size.Y))
 	small := gocv.NewMat()
 	defer small.Close()
 	gocv.Resize(grey, &small, size, 0, 0, gocv.InterpolationArea)
 	pixels, err := small.DataPtrUint8()
 	if err != nil {
-		return nil, err
+		return fmt.Errorf("%w: %w", ErrPicture, err)
 	}
-	regions := s.gate.look(pixels, size)
-	for i := range regions {
-		regions[i] = scaled(regions[i], 1/scale)
-	}
-	return regions, nil
+	s.moved, s.movedIn = s.gate.look(pixels, size), size
+	return nil
 }
 
-// faces returns the faces in a frame, the largest first, where moved says that something did
-// and at the tracks.
-func (s *search) faces(now time.Time, grey gocv.Mat, moved []image.Rectangle, tracks []*track) ([]spot, error) {
+// worth reports whether to look for faces: something moved, somebody is followed, or all was
+// not looked at for long.
+func (s *search) worth(now time.Time, tracks []*track) bool {
+	return len(s.moved) > 0 || len(tracks) > 0 || s.rest || now.Sub(s.full) >= s.cfg.Full
+}
+
+// faces returns the faces in a frame, the largest first, where something moved and at the
+// tracks.
+func (s *search) faces(now time.Time, grey gocv.Mat, tracks []*track) ([]spot, error) {
 	var found []spot
 	for _, t := range tracks {
 		near, err := s.around(grey, t.box)
@@ -83,7 +94,7 @@ func (s *search) faces(now time.Time, grey gocv.Mat, moved []image.Rectangle, tr
 		}
 		found = append(found, near...)
 	}
-	regions := s.regions(now, bounds(grey), moved, len(tracks) > 0)
+	regions := s.regions(now, bounds(grey), len(tracks) > 0)
 	for range sweepLeast + 1 {
 		more, err := s.sweep(grey, regions)
 		if err != nil {
@@ -121,7 +132,7 @@ func (s *search) sweep(grey gocv.Mat, regions []image.Rectangle) ([]spot, error)
 }
 
 // regions says where to look for faces that nobody follows yet.
-func (s *search) regions(now time.Time, whole image.Rectangle, moved []image.Rectangle, following bool) []image.Rectangle {
+func (s *search) regions(now time.Time, whole image.Rectangle, following bool) []image.Rectangle {
 	if !following {
 		s.next = sweepLarge
 	}
@@ -132,19 +143,20 @@ func (s *search) regions(now time.Time, whole image.Rectangle, moved []image.Rec
 	case now.Sub(s.full) >= s.cfg.Full && s.next == sweepLarge:
 		s.full, s.wide, s.rest = now, now, following
 		return []image.Rectangle{whole}
-	case len(moved) == 0, following && now.Sub(s.wide) < wideEvery:
+	case len(s.moved) == 0, following && now.Sub(s.wide) < wideEvery:
 		return nil
 	}
 	s.wide = now
-	return s.grown(moved, whole)
+	return s.grown(whole)
 }
 
-// grown makes regions large enough for the smallest face that matters, and one of those that
-// then overlap.
-func (s *search) grown(regions []image.Rectangle, whole image.Rectangle) []image.Rectangle {
+// grown returns where something moved in the whole frame, large enough for the smallest face
+// that matters, and as one what then overlaps.
+func (s *search) grown(whole image.Rectangle) []image.Rectangle {
+	scale := float64(whole.Dx()) / float64(max(1, s.movedIn.X))
 	var all []image.Rectangle
-	for _, r := range regions {
-		all = append(all, r.Inset(-s.cfg.Smallest/2).Intersect(whole))
+	for _, r := range s.moved {
+		all = append(all, scaled(r, scale).Inset(-s.cfg.Smallest/2).Intersect(whole))
 	}
 	return joined(all)
 }

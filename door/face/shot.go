@@ -52,7 +52,7 @@ func (w *Watcher) notes(l *look, faces []*candidate, followed []*track) *Picture
 		all = append(all, g)
 	}
 	pic := w.witness.note(l.now, place, all)
-	for len(w.asked) > 0 {
+	for len(w.asked) > 0 && !l.view.empty() {
 		if pic == nil {
 			pic = newPicture(l.now, place, all)
 		}

@@ -13,11 +13,18 @@ import (
 	"gocv.io/x/gocv"
 )
 
-// Frame is one picture of a camera, to be closed by who received it.
+// Frame is one picture of a camera, to be closed by who received it. One that can also give
+// itself grey and small (SmallFrame) is decoded in full only where something moves.
 type Frame interface {
 	Image() gocv.Mat  // BGR, 8 bits a channel
 	Taken() time.Time // with a monotonic reading
 	Close() error
+}
+
+// SmallFrame is a Frame that need not be decoded in full.
+type SmallFrame interface {
+	Frame
+	Small() gocv.Mat // grey, 8 bits, at least 160 pixels wide unless the frame is smaller
 }
 
 // Watcher follows the faces before one camera and tells the house of them.
@@ -104,8 +111,8 @@ func (w *Watcher) leave() {
 func (w *Watcher) look(f Frame) time.Time {
 	began := time.Now()
 	w.looks.Add(1)
-	l := &look{w: w, now: f.Taken(), img: f.Image(), grey: gocv.NewMat()}
-	defer l.grey.Close()
+	l := &look{w: w, now: f.Taken(), frame: f}
+	defer l.close()
 	err := l.run()
 	w.log(err, l.over)
 	switch {
@@ -134,7 +141,7 @@ func (w *Watcher) conclude(l *look) {
 		for i, t := range tracks {
 			scene = append(scene, Followed{t.number, t.box, faces[i].landmarks})
 		}
-		w.live = w.judged(l.grey, l.now, scene)
+		w.live = w.judged(l.view.grey, l.now, scene)
 		live := map[int]door.Liveness{}
 		for track, e := range w.live {
 			live[track] = e.Liveness
@@ -151,7 +158,7 @@ func (w *Watcher) conclude(l *look) {
 	w.decided.add(l.decisions(faces, followed)...)
 	pic := w.notes(l, faces, followed)
 	w.tell(inputs)
-	pic.take(l.img, w.width) // the door waits for no picture
+	pic.take(l.view.img, w.width) // the door waits for no picture
 }
 
 // decisions are those of the faces that were described, or should have been.
@@ -227,7 +234,12 @@ func (w *Watcher) Snapshot() []byte {
 		return w.jpeg
 	}
 	defer func() { w.last.Close(); w.last = nil }()
-	buf, err := gocv.IMEncodeWithParams(gocv.JPEGFileExt, w.last.Image(), []int{gocv.IMWriteJpegQuality, jpegQuality})
+	view, err := fit(w.last.Image())
+	if err != nil {
+		return nil
+	}
+	defer view.close()
+	buf, err := gocv.IMEncodeWithParams(gocv.JPEGFileExt, view.img, []int{gocv.IMWriteJpegQuality, jpegQuality})
 	if err != nil {
 		return nil
 	}
