@@ -104,7 +104,7 @@ func forMosquitto(users []User) string {
 	return b.String()
 }
 
-const natsHead = `# Who may do what on the house's bus, for nats-server 2.10 and newer. Made by
+const natsHead = `# Who may do what on the house's bus, for nats-server (tested: 2.15.2). Made by
 #     doorhub broker acl --for nats
 # Make it again after each change of users, then: nats-server --signal reload. An account
 # of nats.conf includes it (deploy/brokers/nats.conf).

@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,6 +20,7 @@ import (
 type scripted struct {
 	t      *testing.T
 	began  time.Time
+	mu     sync.Mutex
 	dials  []time.Duration // when somebody connected
 	accept func(n int) bool
 	answer func(conn net.Conn, n int, p packets.ControlPacket) // n: which connection, from 0
@@ -31,8 +33,10 @@ func newScripted(t *testing.T) *scripted {
 }
 
 func (s *scripted) dial(context.Context) (net.Conn, error) {
+	s.mu.Lock()
 	n := len(s.dials)
 	s.dials = append(s.dials, time.Since(s.began))
+	s.mu.Unlock()
 	if !s.accept(n) {
 		return nil, errors.New("nobody there")
 	}
@@ -121,7 +125,8 @@ func TestSilentBrokerIsLeft(t *testing.T) {
 	})
 }
 
-// So is one that reads nothing: writing to it takes no longer than the time-out.
+// So is one that reads nothing: a write takes no longer than its time-out, and neither does who
+// waits for it.
 func TestDeafBrokerIsLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, hold := newScripted(t), make(chan struct{})
@@ -133,13 +138,48 @@ func TestDeafBrokerIsLeft(t *testing.T) {
 		c := s.client()
 		defer c.Close()
 		must(t, c.Ready(t.Context()))
-		if err := c.Publish(t.Context(), Message{Topic: "a"}); !errors.Is(err, ErrDown) || time.Since(s.began) != answerPatience {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := c.Publish(ctx, Message{Topic: "a"}); !errors.Is(err, context.DeadlineExceeded) || time.Since(s.began) != time.Second {
 			t.Errorf("after %s: %v", time.Since(s.began), err)
 		}
-		close(hold)
-		time.Sleep(2 * time.Second)
+		time.Sleep(answerPatience + firstRetry)
+		s.mu.Lock()
+		if len(s.dials) != 2 {
+			t.Errorf("connections: %v", s.dials)
+		}
+		s.mu.Unlock()
 		must(t, c.Ready(t.Context()))
 		must(t, c.Publish(t.Context(), Message{Topic: "a"}))
+		close(hold)
+	})
+}
+
+// A connection that is open no more counts as none, whatever else is still to be done for it.
+func TestOpenConnectionsCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(t)
+		s.answer = func(conn net.Conn, _ int, p packets.ControlPacket) {
+			if s.polite(conn, p); p.Details().Qos > 0 {
+				_ = conn.Close()
+			}
+		}
+		c := s.client()
+		done := make(chan struct{})
+		var once sync.Once
+		c.OnUp(func() {
+			once.Do(func() {
+				must(t, c.Publish(t.Context(), Message{Topic: "last", QoS: 1}))
+				time.Sleep(time.Second)
+				at := time.Now()
+				if err := c.Publish(t.Context(), Message{Topic: "a"}); c.Up() || !errors.Is(err, ErrDown) || time.Since(at) > 0 {
+					t.Errorf("up %t, publish after %s: %v", c.Up(), time.Since(at), err)
+				}
+				close(done)
+			})
+		})
+		<-done
+		c.Close()
 	})
 }
 
