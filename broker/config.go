@@ -51,7 +51,7 @@ type Config struct {
 	MaxQueue int `yaml:"max_queue"` // embedded: bytes waiting to be sent to one client
 	UserRate int `yaml:"user_rate"` // embedded: packets a second from one user, ten times as many at once; 0: any number; the hub may send as many as it likes
 
-	Dir string `yaml:"-"` // where the embedded broker keeps its retained messages: the data folder
+	Dir string `yaml:"-"` // where the embedded broker keeps retained messages and sessions: the data folder
 }
 
 // Defaults returns the settings of a house whose owner has chosen none.

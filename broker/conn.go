@@ -58,7 +58,7 @@ type conn struct {
 	release func()    // gives back the place among those not logged in; called once
 	parting sync.Once // from the session
 
-	idle   atomic.Bool // the reader waits for the device
+	idle   atomic.Bool // all that was read is dealt with
 	polite atomic.Bool // the client has ended the connection as it should, so that its will is not told
 
 	// of the client, from its login on
@@ -141,14 +141,14 @@ func (s *Server) next(c *conn) (p packet, err error) {
 
 // fill reads once, with room for a packet of so many bytes; 0: not known yet.
 func (c *conn) fill(size int) error {
+	c.batch.flush()
+	c.idle.Store(true)
+	defer c.idle.Store(false)
 	if err := c.ready(); err != nil {
 		return err
 	}
 	empty := c.in.w == c.in.r
-	c.idle.Store(true)
-	err := c.in.fill(max(size, c.in.w-c.in.r+1))
-	c.idle.Store(false)
-	if err != nil {
+	if err := c.in.fill(max(size, c.in.w-c.in.r+1)); err != nil {
 		return err
 	}
 	if empty && c.in.buf[c.in.r]>>4 == typePublish {
@@ -178,17 +178,10 @@ func (c *conn) ready() error {
 		return err
 	}
 	c.active = false
-	var end time.Time
-	if c.keepalive > 0 {
-		end = time.Now().Add(c.keepalive + c.keepalive/2)
+	if c.keepalive == 0 {
+		return c.out.readUntil(time.Time{})
 	}
-	if err := c.SetReadDeadline(end); err != nil {
-		return err
-	}
-	if c.out.closed() { // whose deadline, which has passed, this one may have replaced
-		return errClosed
-	}
-	return nil
+	return c.out.readUntil(time.Now().Add(c.keepalive + c.keepalive/2))
 }
 
 // settle returns when what has come by the connection is dealt with: a client that returns at

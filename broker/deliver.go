@@ -31,8 +31,9 @@ const maxRoutes = 4096
 // subscriptions, sessions, users and their rules, who watches. That is rare, and looking all of
 // it up takes longer than delivering a message.
 type routes struct {
-	mu   sync.RWMutex
-	last map[string]*route
+	mu    sync.RWMutex
+	epoch uint64 // of all of them
+	last  map[string]*route
 }
 
 // epoch changes with whatever a route depends on, after the change.
@@ -50,8 +51,8 @@ func (s *Server) route(topic string) *route {
 	r = s.findRoute(topic, epoch)
 	s.routes.mu.Lock()
 	defer s.routes.mu.Unlock()
-	if s.routes.last == nil || len(s.routes.last) >= maxRoutes {
-		s.routes.last = map[string]*route{}
+	if s.routes.last == nil || s.routes.epoch != epoch || len(s.routes.last) >= maxRoutes {
+		s.routes.epoch, s.routes.last = epoch, map[string]*route{}
 	}
 	s.routes.last[topic] = r
 	return r

@@ -143,6 +143,13 @@ func (l *keptLog) last() uint64 {
 	return l.appended
 }
 
+// reached returns up to which record the log is durable.
+func (l *keptLog) reached() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.durable
+}
+
 // crowded reports whether more is to be written than should be.
 func (l *keptLog) crowded() bool {
 	l.mu.Lock()

@@ -322,6 +322,16 @@ func (o *outbox) close() error {
 	return o.raw.SetReadDeadline(time.Unix(1, 0))
 }
 
+// readUntil sets the deadline for reading, unless the connection ends already.
+func (o *outbox) readUntil(t time.Time) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.err != nil {
+		return o.err
+	}
+	return o.raw.SetReadDeadline(t)
+}
+
 // abort closes at once.
 func (o *outbox) abort(err error) {
 	o.mu.Lock()

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"bytes"
+	"maps"
 	"reflect"
 	"strings"
 	"sync"
@@ -10,12 +11,26 @@ import (
 	"github.com/mochi-mqtt/server/v2/packets"
 )
 
-// retained says which record of the log keeps the message of each topic. The lock is held while
-// such a message changes, so that records stand in the order of what they tell, and while messages
-// are looked up.
+// retained says which record of the log tells of each topic, unless that is durable and forgotten.
+// The lock is held while a retained message changes, so that records stand in the order of what
+// they tell, and while messages are looked up.
 type retained struct {
 	mu   sync.Mutex
 	last map[string]uint64
+	most int // of these, before they are looked through
+}
+
+// note notes a record. The caller holds the lock.
+func (r *retained) note(topic string, record uint64, log *keptLog) {
+	if r.last == nil || len(r.last) > r.most {
+		durable := log.reached()
+		maps.DeleteFunc(r.last, func(_ string, n uint64) bool { return n <= durable })
+		r.most = 2*len(r.last) + 1000
+	}
+	if r.last == nil {
+		r.last = map[string]uint64{}
+	}
+	r.last[topic] = record
 }
 
 // unkept reports whether what is retained on a topic goes with the process: raw input, figures
@@ -45,7 +60,7 @@ func (s *Server) retain(m *body, qos byte) (record uint64) {
 		n = note{kind: noteDrop, id: m.topic}
 	}
 	record = s.kept.add(n)
-	s.retained.last[m.topic] = record
+	s.retained.note(m.topic, record, s.kept)
 	return record
 }
 

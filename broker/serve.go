@@ -16,8 +16,8 @@ import (
 
 // A connection from its first byte to its last. mochi-mqtt v2.7.9 would serve it with two
 // goroutines whose stacks, deep and never small again, take more memory than all else about it.
-// So we read the packets, deal with those that come often, and hand it only what it does well:
-// subscriptions.
+// So we read the packets, deal with them, and leave to it what it does well: to decode and to
+// write what is rare, and to keep subscriptions and retained messages by their topics.
 
 // serve runs one connection to its end. Whatever happens costs that connection only.
 func (s *Server) serve(c *conn, id string) {

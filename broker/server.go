@@ -79,7 +79,8 @@ type watch struct {
 }
 
 // Start runs the embedded broker until Close. cfg.Dir must name the folder in which to keep
-// retained messages and the sessions of clients that are away. Each user's rights are those of its role.
+// retained messages and the sessions of clients that are away. Each user's rights are those of
+// its role.
 // A certificate that cannot be used is no error: TLS is served once its files are mended.
 // What prepare registers, as by OnPublish, is in place before the first connection is taken.
 func Start(cfg Config, users *Users, log *slog.Logger, prepare ...func(*Server)) (*Server, error) {
@@ -92,7 +93,7 @@ func Start(cfg Config, users *Users, log *slog.Logger, prepare ...func(*Server))
 	s := &Server{
 		cfg: cfg, users: users, log: log.With("component", "broker"),
 		conns: map[*conn]struct{}{}, sessions: map[string]*session{}, deep: map[string]*session{}, limits: map[string]*limiter{}, crowds: map[string]bool{}, lobby: newLobby(cfg.MaxLogins),
-		retained: retained{last: map[string]uint64{}}, began: time.Now(), lastSeen: map[string]time.Time{}, clock: func() bool { return true },
+		began: time.Now(), lastSeen: map[string]time.Time{}, clock: func() bool { return true },
 	}
 	s.mq = mqtt.New(options(cfg))
 	if err := s.mq.AddHook(&hook{s: s}, nil); err != nil {

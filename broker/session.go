@@ -52,8 +52,6 @@ type session struct {
 	expiry  *time.Timer     // at until
 	will    *time.Timer     // tells a delayed will
 	tell    func()          // what it does
-
-	brief bool // it ends with its connection, by version 3.1.1; locked by Server.life
 }
 
 func newSession(id, user string, log *keptLog) *session {

@@ -38,7 +38,6 @@ func (s *Server) establish(cl *mqtt.Client, c *conn) (present bool) {
 		x.token = c.token
 		s.setSession(cl.ID, x)
 	}
-	x.brief = cl.Properties.Clean && cl.Properties.ProtocolVersion < 5
 	x.persist(life(cl))
 	c.session = x
 	x.attach(c)
@@ -57,12 +56,11 @@ func (s *Server) claim(id string, clean bool) *session {
 		if x == nil {
 			return nil
 		}
-		c := x.connection()
 		var then func()
-		switch {
+		switch c := x.connection(); {
 		case c != nil:
 			then = func() { s.sendAway(c, packets.ErrSessionTakenOver) }
-		case clean || x.brief:
+		case clean:
 			then = s.drop(x)
 		default:
 			return x
@@ -207,6 +205,7 @@ func (x *session) end() (filters []string, will func()) {
 		filters = append(filters, f)
 	}
 	x.conn, x.ready, x.keep, x.subs = nil, false, false, nil
+	x.queue, x.byID, x.unsent, x.bytes = line{}, nil, nil, 0 // a route may know the session for a while yet
 	x.makeRoom()
 	will = func() {}
 	if x.stopTimers() {
