@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -40,10 +41,6 @@ const (
 	maxFixedHeader = 5
 )
 
-// settleTicks is for how many milliseconds a client that takes over its session waits for what
-// it has said before, at most.
-const settleTicks = 200
-
 // conn is a device's connection. It refuses packets that are too large before memory is set
 // aside for them. What is written to it never waits.
 //
@@ -58,7 +55,6 @@ type conn struct {
 	release func()    // gives back the place among those not logged in; called once
 	parting sync.Once // from the session
 
-	idle   atomic.Bool // all that was read is dealt with
 	polite atomic.Bool // the client has ended the connection as it should, so that its will is not told
 
 	// of the client, from its login on
@@ -141,14 +137,16 @@ func (s *Server) next(c *conn) (p packet, err error) {
 
 // fill reads once, with room for a packet of so many bytes; 0: not known yet.
 func (c *conn) fill(size int) error {
-	c.batch.flush()
-	c.idle.Store(true)
-	defer c.idle.Store(false)
 	if err := c.ready(); err != nil {
 		return err
 	}
-	empty := c.in.w == c.in.r
-	if err := c.in.fill(max(size, c.in.w-c.in.r+1)); err != nil {
+	empty, size := c.in.w == c.in.r, max(size, c.in.w-c.in.r+1)
+	err := c.in.fill(size)
+	if errors.Is(err, os.ErrDeadlineExceeded) && c.out.hurried() {
+		c.in.src = leftover{c.out.direct}
+		err = c.in.fill(size)
+	}
+	if err != nil {
 		return err
 	}
 	if empty && c.in.buf[c.in.r]>>4 == typePublish {
@@ -184,40 +182,18 @@ func (c *conn) ready() error {
 	return c.out.readUntil(time.Now().Add(c.keepalive + c.keepalive/2))
 }
 
-// settle returns when what has come by the connection is dealt with: a client that returns at
-// once has often said much on the one before, as that it has a message. A dead one has said
-// nothing for long, and is not waited for.
-func (c *conn) settle() {
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for range settleTicks {
-		if c.idle.Load() && !c.readable() {
-			return
-		}
-		select {
-		case <-c.out.done:
-			return
-		case <-tick.C:
-		}
-	}
-}
+// leftover is what has come by a connection that another one replaces, and nothing after it: a
+// client that returns at once has often said much on the one before, as that it has a message.
+type leftover struct{ direct syscall.RawConn }
 
-// readable reports whether something has come, were it the end, that is not read yet. By TLS
-// it may be nothing of use.
-func (c *conn) readable() (is bool) {
-	raw, ok := socket(c.Conn).(syscall.Conn)
-	if !ok {
-		return false
+func (l leftover) Read(p []byte) (n int, err error) {
+	if l.direct != nil {
+		err = l.direct.Control(func(fd uintptr) { n, _, _ = syscall.Recvfrom(int(fd), p, syscall.MSG_DONTWAIT) })
 	}
-	direct, err := raw.SyscallConn()
-	if err != nil {
-		return false
+	if err == nil && n <= 0 {
+		err = packets.ErrSessionTakenOver
 	}
-	err = direct.Control(func(fd uintptr) {
-		_, _, err := syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		is = err == nil
-	})
-	return is && err == nil
+	return max(n, 0), err
 }
 
 // answer sends the answer to a rare packet.

@@ -20,6 +20,9 @@ var (
 const (
 	chunk    = 64 << 10 // bytes written under one deadline: with it, the least speed of a device
 	headroom = 4        // answers may go over the bound for messages by this factor
+
+	leftoverTime = 200 * time.Millisecond // for what has come by a connection that is replaced
+	leftoverTLS  = 5 * time.Millisecond   // for it to come, where one cannot look
 )
 
 // outbox holds what is to be written to a device. Putting something in never waits: who does may
@@ -45,6 +48,7 @@ type outbox struct {
 	err     error  // why nothing more is taken
 	done    chan struct{}
 	closeBy time.Time
+	hurry   bool // nothing is waited for any more: see conn.fill
 	lingers bool // what comes is read on when nothing more is written: see conn.linger
 }
 
@@ -326,10 +330,35 @@ func (o *outbox) close() error {
 func (o *outbox) readUntil(t time.Time) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.err != nil {
+	if o.err != nil || o.hurry {
 		return o.err
 	}
 	return o.raw.SetReadDeadline(t)
+}
+
+// leave has the reader end the connection when it has read what has come, and returns when it
+// has, or has had its time.
+func (o *outbox) leave() {
+	o.mu.Lock()
+	end := time.Unix(1, 0)
+	if o.direct == nil {
+		end = time.Now().Add(leftoverTLS)
+	}
+	o.hurry = true
+	_ = o.raw.SetReadDeadline(end) // fails when it has ended
+	o.mu.Unlock()
+	timer := time.NewTimer(leftoverTime)
+	defer timer.Stop()
+	select {
+	case <-o.done:
+	case <-timer.C:
+	}
+}
+
+func (o *outbox) hurried() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.hurry
 }
 
 // abort closes at once.

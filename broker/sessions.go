@@ -73,7 +73,7 @@ func (s *Server) claim(id string, clean bool) *session {
 // sendAway ends a connection, when what has come by it is dealt with, and returns when its
 // session is free of it and its will is told.
 func (s *Server) sendAway(c *conn, code packets.Code) {
-	c.settle()
+	c.out.leave()
 	c.dismiss(code)
 	s.part(c)
 }
