@@ -13,6 +13,8 @@ STATICCHECK_VERSION := v0.8.2
 STATICCHECK := build/tools/$(STATICCHECK_VERSION)/staticcheck
 NATS_VERSION := v2.15.2
 NATS_SERVER := build/tools/$(NATS_VERSION)/nats-server
+INFLUX_VERSION := v1.8.10
+INFLUXD := build/tools/$(INFLUX_VERSION)/influxd
 
 PREFIX ?= /usr/local
 CACHE := $(or $(DOORHUB_CACHE),$(HOME)/.cache/doorhub)
@@ -69,6 +71,12 @@ race: toolchain packages-test models ## all tests under the race detector
 	@echo 'testing under the race detector (some minutes, with OpenCV and dlib compiled for it the first time).'
 	@echo 'No package is left out; of OpenCV and dlib it sees the Go side, not the C++ below.'
 	@$(VISION) $(GO) test $(TEST_FLAGS) -race -v -timeout 15m $(PKG) | .ci/test-output
+
+# No package of vision is needed, nor a compiler.
+.PHONY: test-influx
+test-influx: toolchain $(INFLUXD) ## the history against a real InfluxDB; DOORHUB_SOAK=1 for 100,000 events
+	@test -x $(INFLUXD) || { echo 'NOTHING TO TEST WITH: influxd could not be compiled' >&2; exit 1; }
+	@$(NOVISION) $(GO) test $(TEST_FLAGS) -v -timeout 30m -run '^Test(Kill|Soak)?(History|Dashboard)' ./cmd/doorhub ./door/history | .ci/test-output
 
 .PHONY: soak
 soak: toolchain packages-test models announce ## the long runs: kill -9 KILLS times (200), deeper tests, fuzzing
@@ -127,7 +135,7 @@ packages: ## install the Debian packages that are missing; PACKAGES=skip does no
 	@$(if $(filter skip,$(PACKAGES)),echo 'packages: skipped',deploy/packages.sh)
 
 .PHONY: packages-test
-packages-test: $(NATS_SERVER) ## those, and the programs of others that the tests talk to
+packages-test: $(NATS_SERVER) $(INFLUXD) ## those, and the programs of others that the tests talk to
 	@$(if $(filter skip,$(PACKAGES)),echo 'packages: skipped',deploy/packages.sh test)
 
 # A broker that tests run as a process of its own (Apache-2.0). Where it cannot be had,
@@ -136,6 +144,15 @@ $(NATS_SERVER): | toolchain
 	@echo 'fetching nats-server $(NATS_VERSION)'
 	@$(NOVISION) GOBIN=$(abspath $(@D)) $(GO) install github.com/nats-io/nats-server/v2@$(NATS_VERSION) || \
 		echo 'no nats-server: its tests will be skipped' >&2
+
+# InfluxDB 1.8 (MIT), as a process of its own. It is kept beside the models, since it takes
+# minutes to compile.
+$(INFLUXD): | toolchain
+	@if [ ! -x '$(CACHE)/$@' ]; then \
+		echo 'compiling influxd $(INFLUX_VERSION): once, about 3 minutes on a PC'; \
+		$(NOVISION) GOBIN='$(abspath $(CACHE))/$(@D)' $(GO) install github.com/influxdata/influxdb/cmd/influxd@$(INFLUX_VERSION) || \
+			echo 'no influxd: its tests will be skipped' >&2; fi
+	@if [ -x '$(CACHE)/$@' ]; then mkdir -p $(@D) && ln -sf '$(abspath $(CACHE))/$@' $@; fi
 
 .PHONY: models
 models: packages ## fetch the face models and sample portraits, and check their hashes

@@ -46,6 +46,8 @@ func calls() map[string]call {
 		"try":                one((*service).try),
 		"log":                callLog,
 		"log.verify":         callVerify,
+		"history.status":     one((*service).historyStatus),
+		"history.backfill":   one((*service).backfill),
 		"broker.top":         one((*service).topOfBus),
 		"broker.user.list":   callUsers,
 		"broker.user.add":    one((*service).addUser),

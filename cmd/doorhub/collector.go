@@ -29,6 +29,7 @@ func (c hubCollector) Collect(to chan<- prometheus.Metric) {
 	s.gauge("doorhub_build_info", "1; what was built is in the labels.", 1, "version", version, "vision", vision)
 	c.h.collectBus(ctx, s)
 	c.h.collectJournal(ctx, s)
+	c.h.collectHistory(ctx, s)
 	s.gauge("doorhub_house_inputs_queued", "Inputs that the house has not taken yet.", float64(len(c.h.inputs)))
 	for _, e := range c.h.vision.eyes() {
 		s.counter("doorhub_camera_frames_total", "Frames that came from a camera.", float64(e.frames), e.labels()...)
@@ -137,4 +138,28 @@ func (h *hub) collectJournal(ctx context.Context, s samples) {
 	for reader, at := range cursors {
 		s.gauge("doorhub_journal_backlog_records", "Records that a reader of the journal has not read yet.", float64(head-min(at, head)), "reader", reader)
 	}
+}
+
+func (h *hub) collectHistory(ctx context.Context, s samples) {
+	if h.history == nil {
+		return
+	}
+	st := h.history.Status()
+	up := 0.0
+	if st.Problem == "" {
+		up = 1
+	}
+	s.gauge("doorhub_history_up", "1 while nothing keeps the journal from the database.", up)
+	s.gauge("doorhub_history_backlog_records", "Records still to be sent to the database.", float64(st.Backlog))
+	s.counter("doorhub_history_points_total", "Points that the database took, corrections among them.", float64(st.Sent))
+	s.counter("doorhub_history_expired_points_total", "Points that were older than the database keeps any.", float64(st.Expired))
+	if !st.Last.IsZero() {
+		s.gauge("doorhub_history_last_timestamp_seconds", "When the database last took something.", float64(st.Last.UnixMilli())/1000)
+	}
+	aside, err := h.store.Aside(ctx, historyName)
+	if err != nil {
+		h.log.Error("what the database refused cannot be looked at", "component", "metrics", "error", err)
+		return
+	}
+	s.gauge("doorhub_history_refused_records", "Records set aside, which the database refuses.", float64(len(aside)))
 }

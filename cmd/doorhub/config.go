@@ -12,6 +12,7 @@ import (
 	"github.com/doorhub/doorhub/door/camera"
 	"github.com/doorhub/doorhub/door/face"
 	"github.com/doorhub/doorhub/door/gpio"
+	"github.com/doorhub/doorhub/door/history"
 	"github.com/doorhub/doorhub/door/keypad"
 	"github.com/doorhub/doorhub/door/lock"
 	"github.com/doorhub/doorhub/door/store"
@@ -31,6 +32,7 @@ type Config struct {
 	Face          face.Config      `yaml:"face"`
 	Broker        broker.Config    `yaml:"broker"`
 	HomeAssistant discovery.Config `yaml:"home_assistant"`
+	History       history.Config   `yaml:"history"`
 	Metrics       Metrics          `yaml:"metrics"`
 
 	demo bool // cameras play portraits
@@ -108,6 +110,7 @@ func Defaults() Config {
 		Data: "/var/lib/doorhub", Name: "hub", Clock: clockAuto,
 		House: door.Defaults(), Store: store.Defaults(), Face: face.Defaults(),
 		Broker: broker.Defaults(), HomeAssistant: discovery.Defaults(),
+		History: history.Defaults(),
 	}
 	front := doorDefaults()
 	front.ID, front.Name = "front", "Front door"

@@ -14,6 +14,7 @@ import (
 	"github.com/doorhub/doorhub/broker"
 	"github.com/doorhub/doorhub/discovery"
 	"github.com/doorhub/doorhub/door"
+	"github.com/doorhub/doorhub/door/history"
 	"github.com/doorhub/doorhub/door/store"
 )
 
@@ -36,7 +37,8 @@ type hub struct {
 	bus       *outlet
 	readings  *broker.Client // what sensors say at a broker elsewhere; nil with the embedded one
 	replays   *replayer
-	ha        *outlet // nil unless Home Assistant has a broker of its own
+	history   *history.History // nil without a database
+	ha        *outlet          // nil unless Home Assistant has a broker of its own
 	doors     map[string]*doorway
 	house     *door.House // its own goroutine's, once it runs
 	vision    *vision
@@ -103,6 +105,9 @@ func (h *hub) build(ctx context.Context) error {
 		h.send(f)
 	}
 	if err := h.openVision(ctx); err != nil {
+		return err
+	}
+	if err := h.openHistory(ctx); err != nil {
 		return err
 	}
 	stop, err := serveControl(h.cfg.socket(), h.service)

@@ -52,6 +52,7 @@ type cli struct {
 	Face    faceCmd    `cmd:"" help:"How well faces are known."`
 	Log     logCmd     `cmd:"" help:"Who came and went, and whether the journal is whole."`
 	Try     tryCmd     `cmd:"" help:"Would somebody get in? Opens nothing; exit code 3 is no."`
+	History historyCmd `cmd:"" help:"The database for Grafana: how far it is, and what to send again."`
 	Broker  brokerCmd  `cmd:"" help:"The bus: its users and certificates, and how it fares."`
 	Version versionCmd `cmd:"" help:"Print the version and what was built in."`
 }

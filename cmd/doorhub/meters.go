@@ -18,6 +18,7 @@ type meters struct {
 	appendFailures prometheus.Counter
 	steps          prometheus.Histogram
 	unlocks        prometheus.Histogram
+	history        prometheus.Histogram
 
 	mu      sync.Mutex
 	waiting []time.Time // when each input came that the house has not taken yet
@@ -41,11 +42,13 @@ func newMeters() *meters {
 			Help: "Time that the house took to decide on one input."}),
 		unlocks: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "doorhub_house_unlock_seconds", Buckets: seconds,
 			Help: "Time from the input that opened a door to the line of its lock, with all that was waited for."}),
+		history: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "doorhub_history_request_seconds", Buckets: seconds,
+			Help: "Time that the database took for a request that went well."}),
 	}
 }
 
 func (m *meters) all() []prometheus.Collector {
-	return []prometheus.Collector{m.records, m.appends, m.appendFailures, m.steps, m.unlocks}
+	return []prometheus.Collector{m.records, m.appends, m.appendFailures, m.steps, m.unlocks, m.history}
 }
 
 // Describe is for Prometheus.
@@ -107,6 +110,13 @@ func (m *meters) taken(in door.Input) time.Time {
 func (m *meters) unlocked() {
 	if m != nil {
 		m.unlocks.Observe(time.Since(m.came).Seconds())
+	}
+}
+
+// historyTook notes how long the database took for a request.
+func (m *meters) historyTook(d time.Duration) {
+	if m != nil {
+		m.history.Observe(d.Seconds())
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/doorhub/doorhub/broker"
 	"github.com/doorhub/doorhub/door"
+	"github.com/doorhub/doorhub/door/history"
 	"github.com/doorhub/doorhub/door/store"
 )
 
@@ -30,6 +31,9 @@ type service struct {
 
 	lastSeen func() map[string]time.Time       // when something came from each bus user; nil: nobody knows
 	shown    func() (*x509.Certificate, error) // what the running broker shows devices; nil: none runs
+
+	history      *history.History                // nil: none runs, or there is no database
+	asideChanged func(ctx context.Context) error // records were set aside, or are no more
 
 	certs sync.Mutex // held while certificate files are changed
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/doorhub/doorhub/discovery"
 	"github.com/doorhub/doorhub/door"
 	"github.com/doorhub/doorhub/door/gpio"
+	"github.com/doorhub/doorhub/door/history"
 	"github.com/doorhub/doorhub/door/keypad"
 )
 
@@ -29,6 +30,7 @@ func (c Config) validate() []fault {
 	fs.add([]string{"face"}, c.Face.Validate())
 	fs.add([]string{"broker"}, c.Broker.Validate())
 	fs.add([]string{"home_assistant"}, c.HomeAssistant.Validate())
+	fs.add([]string{"history"}, c.History.Validate())
 	fs.add([]string{"metrics"}, c.Metrics.Validate())
 	fs.add([]string{"home_assistant"}, c.homePlaintext())
 	ids := map[string]bool{}
@@ -44,8 +46,10 @@ func (c Config) validate() []fault {
 		fs.add(under(at, "kind"), validSensorKind(s.Kind))
 	}
 	// The door opens without the broker's certificate, too: that is a problem of the running
-	// hub, and doorhub broker cert must be able to mend it.
-	return slices.DeleteFunc(fs, func(f fault) bool { return errors.Is(f.err, broker.ErrCertificate) })
+	// hub, and doorhub broker cert must be able to mend it. So is a file of the history's.
+	return slices.DeleteFunc(fs, func(f fault) bool {
+		return errors.Is(f.err, broker.ErrCertificate) || errors.Is(f.err, history.ErrFile)
+	})
 }
 
 func (c Config) top() error {

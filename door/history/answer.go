@@ -19,6 +19,7 @@ const (
 	reasonBucket  = "database_bucket"  // there is no such bucket or organisation
 	reasonTLS     = "database_tls"     // its certificate is not trusted
 	reasonRefuses = "database_refuses" // it takes nothing that it is sent
+	reasonFile    = "history_file"     // the token's or the CA's file cannot be used
 	reasonJournal = "journal_unread"   // the journal cannot be read
 )
 
@@ -39,6 +40,32 @@ func refuses(err error) bool {
 	return false
 }
 
+// distrusted reports whether one side did not take what the other showed: a token or a certificate.
+func distrusted(err error) bool {
+	if err == nil {
+		return false
+	}
+	reason, _ := explain(err)
+	return reason == reasonToken || reason == reasonTLS
+}
+
+// outlived returns how many of the points sent are older than the bucket keeps any. The server
+// has then taken all others, and would drop these at once; it says so as
+// "partial write: points beyond retention policy dropped=3".
+func outlived(err error) int {
+	var answer *influxhttp.Error
+	if !errors.As(err, &answer) || !refuses(err) {
+		return 0
+	}
+	_, count, ok := strings.Cut(answer.Error(), "points beyond retention policy dropped=")
+	if !ok {
+		return 0
+	}
+	n := 0
+	fmt.Sscan(count, &n) //nolint:errcheck // without a number it counts as one
+	return max(n, 1)
+}
+
 // retryAfter is how long the server asks to wait; 0 when it does not, and no longer than an hour.
 func retryAfter(err error) time.Duration {
 	var answer *influxhttp.Error
@@ -55,6 +82,8 @@ func explain(err error) (reason, detail string) {
 	var host x509.HostnameError
 	var verify *tls.CertificateVerificationError
 	switch {
+	case errors.Is(err, ErrFile):
+		return reasonFile, err.Error()
 	case errors.Is(err, errRefused):
 		return reasonRefuses, err.Error()
 	case errors.As(err, &unknown), errors.As(err, &host), errors.As(err, &verify):

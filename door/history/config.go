@@ -12,6 +12,20 @@ import (
 	"time"
 )
 
+// ErrFile says that a file which the settings name cannot be used. The files are read again at
+// each try to reach the database, so that one which is mended counts without a restart.
+var ErrFile = errors.New("a file of the history's cannot be used")
+
+// fileError is an ErrFile.
+type fileError struct {
+	key string
+	err error
+}
+
+func (e fileError) Error() string        { return e.key + ": " + e.err.Error() }
+func (e fileError) Unwrap() error        { return e.err }
+func (e fileError) Is(target error) bool { return target == ErrFile }
+
 // Config says where the history goes.
 type Config struct {
 	URL       string        `yaml:"url"`        // of InfluxDB, as http://127.0.0.1:8086; "": no history
@@ -30,11 +44,19 @@ func Defaults() Config {
 	return Config{Org: "doorhub", Bucket: "doorhub", Every: time.Second, Batch: 5000, Timeout: 20 * time.Second}
 }
 
-// Validate reports all that is wrong, each with what would be right. It reads the files named.
+// Validate reports all that is wrong, each with what would be right; what is wrong with the files
+// named is ErrFile.
 func (c Config) Validate() error {
 	if c.URL == "" {
 		return nil
 	}
+	_, tokenErr := c.token()
+	_, tlsErr := c.tls()
+	return errors.Join(c.form(), tokenErr, tlsErr)
+}
+
+// form is Validate without the files.
+func (c Config) form() error {
 	errs := []error{c.validURL(),
 		within("every", c.Every, 100*time.Millisecond, time.Minute),
 		within("timeout", c.Timeout, time.Second, 5*time.Minute)}
@@ -44,12 +66,6 @@ func (c Config) Validate() error {
 	if c.Batch < 1 || c.Batch > 50_000 {
 		errs = append(errs, fmt.Errorf("batch: %d: use 1 to 50000", c.Batch))
 	}
-	if _, err := c.token(); err != nil {
-		errs = append(errs, err)
-	}
-	if _, err := c.tls(); err != nil {
-		errs = append(errs, err)
-	}
 	return errors.Join(errs...)
 }
 
@@ -58,12 +74,21 @@ func (c Config) validURL() error {
 	switch {
 	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
 		return errors.New("url: use http://host:port or https://host:port")
-	case u.User != nil || u.RawQuery != "":
+	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
 		return errors.New("url: no user, password or token in it: put the token into a file and name that as token_file")
-	case u.Scheme == "http" && !loopback(u.Hostname()) && !c.Plaintext:
+	case c.Exposed() != "" && !c.Plaintext:
 		return fmt.Errorf("url: http to %s would send names and the token in the clear: use https, or set plaintext: true", u.Hostname())
 	}
 	return nil
+}
+
+// Exposed returns where names and the token go in the clear, as its owner has allowed; "": nowhere.
+func (c Config) Exposed() string {
+	u, err := url.Parse(c.URL)
+	if err != nil || u.Scheme != "http" || loopback(u.Hostname()) {
+		return ""
+	}
+	return u.Host
 }
 
 // local reports whether the server is on this machine, where compressing costs more than it saves.
@@ -84,11 +109,11 @@ func (c Config) token() (string, error) {
 	}
 	text, err := os.ReadFile(c.TokenFile)
 	if err != nil {
-		return "", fmt.Errorf("token_file: %w", err)
+		return "", fileError{"token_file", err}
 	}
 	token := strings.TrimSpace(string(text))
 	if token == "" || strings.ContainsAny(token, "\r\n") {
-		return "", fmt.Errorf("token_file: %s: put the token on a line of its own, and nothing else", c.TokenFile)
+		return "", fileError{"token_file", fmt.Errorf("%s: put the token on a line of its own, and nothing else", c.TokenFile)}
 	}
 	return token, nil
 }
@@ -100,11 +125,11 @@ func (c Config) tls() (*tls.Config, error) {
 	}
 	pem, err := os.ReadFile(c.CA)
 	if err != nil {
-		return nil, fmt.Errorf("ca: %w", err)
+		return nil, fileError{"ca", err}
 	}
 	cfg.RootCAs = x509.NewCertPool()
 	if !cfg.RootCAs.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("ca: %s holds no certificate (PEM)", c.CA)
+		return nil, fileError{"ca", fmt.Errorf("%s holds no certificate (PEM)", c.CA)}
 	}
 	return cfg, nil
 }

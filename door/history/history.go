@@ -7,12 +7,8 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
-	"net/http"
 	"sync"
 	"time"
-
-	influx "github.com/influxdata/influxdb-client-go/v2"
-	"github.com/influxdata/influxdb-client-go/v2/api"
 
 	"github.com/doorhub/doorhub/door"
 )
@@ -26,6 +22,9 @@ type Journal interface {
 	Before(ctx context.Context, seq uint64) iter.Seq2[door.Record, error]
 	// Of streams the records of a person, oldest first, in the same way.
 	Of(ctx context.Context, person string) iter.Seq2[door.Record, error]
+	// Passed returns the newest entry or exit of a person with a smaller seq; a zero record when
+	// there is none.
+	Passed(ctx context.Context, person string, before uint64) (door.Record, error)
 	Head() uint64
 	Cursor(ctx context.Context) (uint64, error)
 	SetCursor(ctx context.Context, seq uint64) error
@@ -39,8 +38,10 @@ type World struct {
 	Called  func(person string) string           // what a person is called; "" for one who is not known
 	Now     func() door.Instant                  //
 	Boot    string                               // the kernel's boot id, as in records
+	Zone    *time.Location                       // of the house, for FieldHour
 	Problem func(reason, detail string)          // told of each change of what is wrong; "": all is well. It must not block
 	Log     *slog.Logger                         //
+	Took    func(time.Duration)                  // told how long each request took that went well; nil: nobody wants to know
 	Pause   func(context.Context, time.Duration) // nil: that of the clock on the wall
 }
 
@@ -50,22 +51,23 @@ type Status struct {
 	Head    uint64    `json:"head"`    // the journal's last
 	Backlog uint64    `json:"backlog"` // records yet to be sent
 	Sent    uint64    `json:"sent"`    // points since the start, corrections among them
+	Expired uint64    `json:"expired"` // of these, older than the database keeps any
 	Last    time.Time `json:"last"`    // when the database last took something; zero: not yet
-	Problem string    `json:"problem"` // what is wrong, for people; "": nothing
+	Reason  string    `json:"reason"`  // what is wrong, one word; "": nothing
+	Problem string    `json:"problem"` // the same for people
 }
 
 // History sends the journal to one database.
 type History struct {
-	cfg    Config
-	world  World
-	log    *slog.Logger
-	client influx.Client
-	write  api.WriteAPIBlocking
-	wake   chan struct{}
+	cfg   Config
+	world World
+	log   *slog.Logger
+	wake  chan struct{}
 
 	mu     sync.Mutex
 	status Status
-	from   *uint64 // send again from here; nil: nobody asked
+	kept   uint64  // the journal's cursor
+	from   *uint64 // send again what follows it; nil: nobody asked
 }
 
 const (
@@ -76,28 +78,20 @@ const (
 )
 
 // Open makes a History that sends nothing before Run. The error tells of settings that can
-// never work; that the database is not there is no error.
+// never work; that the database is not there, or a file cannot be used, is no error.
 func Open(cfg Config, w World) (*History, error) {
-	if err := cfg.Validate(); err != nil {
+	if err := cfg.form(); err != nil {
 		return nil, fmt.Errorf("history: %w", err)
 	}
-	token, err := cfg.token()
-	if err != nil {
-		return nil, fmt.Errorf("history: %w", err)
-	}
-	tlsConfig, err := cfg.tls()
-	if err != nil {
-		return nil, fmt.Errorf("history: %w", err)
+	if w.Took == nil {
+		w.Took = func(time.Duration) {}
 	}
 	if w.Pause == nil {
 		w.Pause = pause
 	}
-	transport := &http.Transport{TLSClientConfig: tlsConfig, MaxIdleConns: 2, IdleConnTimeout: time.Minute, Proxy: http.ProxyFromEnvironment}
-	client := influx.NewClientWithOptions(cfg.URL, token, influx.DefaultOptions().
-		SetHTTPClient(&http.Client{Transport: transport, Timeout: cfg.Timeout}).
-		SetPrecision(time.Nanosecond).SetUseGZip(!cfg.local()))
-	return &History{cfg: cfg, world: w, log: w.Log.With("component", "history"), client: client,
-		write: client.WriteAPIBlocking(cfg.Org, cfg.Bucket), wake: make(chan struct{}, 1)}, nil
+	h := &History{cfg: cfg, world: w, log: w.Log.With("component", "history"), wake: make(chan struct{}, 1)}
+	h.Wrote() // what is there already
+	return h, nil
 }
 
 func pause(ctx context.Context, d time.Duration) {
@@ -122,26 +116,41 @@ func (h *History) Status() Status {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s := h.status
+	if h.from != nil {
+		s.Cursor = min(s.Cursor, *h.from)
+	}
 	s.Head = h.world.Journal.Head()
 	s.Backlog = s.Head - min(s.Cursor, s.Head)
 	return s
 }
 
-// Backfill sends all records from seq on again; they overwrite themselves.
-func (h *History) Backfill(seq uint64) {
+// Backfill sends all records from seq on again; they overwrite themselves. Without an error it
+// outlasts a restart.
+func (h *History) Backfill(ctx context.Context, seq uint64) error {
 	before := max(seq, 1) - 1
 	h.mu.Lock()
+	defer h.mu.Unlock()
+	at, err := h.world.Journal.Cursor(ctx)
+	if err != nil || at <= before && h.status.Cursor <= before {
+		return err
+	}
+	if at > before {
+		if err := h.world.Journal.SetCursor(ctx, before); err != nil {
+			return err
+		}
+		h.kept = before
+	}
 	if h.from == nil || before < *h.from {
 		h.from = &before
 	}
-	h.mu.Unlock()
 	h.Wrote()
+	return nil
 }
 
 // Run sends until ctx ends, then keeps how far it came.
 func (h *History) Run(ctx context.Context) {
-	defer h.client.Close()
 	s := &sender{History: h}
+	defer s.hangUp()
 	for again := firstPause; ; {
 		wait, err := s.send(ctx)
 		switch {
@@ -184,7 +193,7 @@ func (h *History) tell(err error) {
 	}
 	h.mu.Lock()
 	same := h.status.Problem == detail
-	h.status.Problem = detail
+	h.status.Reason, h.status.Problem = reason, detail
 	h.mu.Unlock()
 	if same {
 		return
@@ -200,6 +209,12 @@ func (h *History) sent(points int, at time.Time) {
 	defer h.mu.Unlock()
 	h.status.Sent += uint64(points)
 	h.status.Last = at
+}
+
+func (h *History) expired(points int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.status.Expired += uint64(points)
 }
 
 func (h *History) reached(seq uint64) {

@@ -137,6 +137,15 @@ func (b *book) Of(_ context.Context, person string) iter.Seq2[door.Record, error
 	return b.each(slices.Values(b.all()), func(r door.Record) bool { return r.Person == person })
 }
 
+func (b *book) Passed(_ context.Context, person string, before uint64) (last door.Record, err error) {
+	for _, r := range b.all() {
+		if r.Seq < before && r.Person == person && (r.Kind == door.KindEntry || r.Kind == door.KindExit) {
+			last = r
+		}
+	}
+	return last, nil
+}
+
 func (b *book) Head() uint64 { return uint64(len(b.all())) }
 
 func (b *book) Cursor(context.Context) (uint64, error) { return b.cursor, nil }
@@ -164,6 +173,13 @@ type bench struct {
 	until  func() bool     // ends Run at a pause
 }
 
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func newBench(t *testing.T) *bench {
 	b := &bench{t: t, db: &database{points: map[string]map[string]string{}}, book: &book{aside: map[uint64]string{}},
 		cfg: Defaults(), names: map[string]string{"p1": "Ann", "p2": "Bob"}, now: door.Instant{Synced: true, Mono: time.Hour}}
@@ -179,7 +195,7 @@ func (b *bench) run() {
 	ctx, cancel := context.WithCancel(b.t.Context())
 	defer cancel()
 	var h *History
-	h, err := Open(b.cfg, World{Journal: b.book, Boot: "boot1", Log: slog.New(slog.DiscardHandler),
+	h, err := Open(b.cfg, World{Journal: b.book, Boot: "boot1", Zone: time.UTC, Log: slog.New(slog.DiscardHandler),
 		Called: func(id string) string { return b.names[id] }, Now: func() door.Instant { return b.now },
 		Problem: func(reason, _ string) { b.wrong = append(b.wrong, reason) },
 		Pause: func(ctx context.Context, d time.Duration) {
@@ -412,14 +428,17 @@ func TestBackfillOverwrites(t *testing.T) {
 	b := newBench(t)
 	b.book.write(entries(10)...)
 	b.run()
-	h, err := Open(b.cfg, World{Journal: b.book, Log: slog.New(slog.DiscardHandler), Called: func(string) string { return "" },
+	h, err := Open(b.cfg, World{Journal: b.book, Zone: time.UTC, Log: slog.New(slog.DiscardHandler), Called: func(string) string { return "" },
 		Now: func() door.Instant { return b.now }, Problem: func(string, string) {}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	h.world.Pause = func(context.Context, time.Duration) { cancel() }
-	h.Backfill(6)
+	must(t, h.Backfill(ctx, 6))
+	if b.book.cursor != 5 {
+		t.Errorf("a kill would lose the wish: the cursor is kept at %d", b.book.cursor)
+	}
 	h.Run(ctx)
 	b.whole()
 	if b.db.writes != 15 {
@@ -442,7 +461,7 @@ func TestOddNames(t *testing.T) {
 	}
 }
 
-func TestOpenRefuses(t *testing.T) {
+func TestValidateRefuses(t *testing.T) {
 	for want, spoil := range map[string]func(*Config){
 		"use http://host:port":      func(c *Config) { c.URL = "influx" },
 		"put the token into a file": func(c *Config) { c.URL = "http://a:b@localhost:8086" },
@@ -455,7 +474,7 @@ func TestOpenRefuses(t *testing.T) {
 		cfg := Defaults()
 		cfg.URL = "http://127.0.0.1:1"
 		spoil(&cfg)
-		if _, err := Open(cfg, World{Log: slog.New(slog.DiscardHandler)}); err == nil || !strings.Contains(err.Error(), want) {
+		if err := cfg.Validate(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want one with %q", err, want)
 		}
 	}

@@ -36,11 +36,20 @@ const (
 	FieldSynced   = "synced"             // boolean: the clock was known to be right
 	FieldOffset   = "clock_offset"       // integer, ns: to be added to the time; where that is known
 	FieldSince    = "since_boot_seconds" // float: the order of records made before the clock was right
+	FieldHour     = "hour"               // float: time of day at the house, 13.5 is half past one
+	FieldInside   = "inside_seconds"     // float: of an exit, how long that person had been inside; where that is known
 )
+
+// telling is what a point tells beside its record.
+type telling struct {
+	name   string         // what the person is called
+	inside *time.Duration // for FieldInside; nil: nobody knows
+	zone   *time.Location
+}
 
 // point is a record as InfluxDB keeps it, a line of its protocol. Its time is the record's own,
 // of which there is one for each record: sent again, it overwrites itself.
-func point(r door.Record, name string) ([]byte, error) {
+func point(r door.Record, t telling) ([]byte, error) {
 	l := series(r)
 	if len(r.Details) > 0 {
 		text, _ := json.Marshal(r.Details) // of strings: cannot fail
@@ -50,7 +59,11 @@ func point(r door.Record, name string) ([]byte, error) {
 		l.number(FieldDistance, d)
 	}
 	l.text(FieldFactors, r.Factors.String())
-	l.text(FieldName, name)
+	l.number(FieldHour, hour(r.Time.In(t.zone)))
+	if t.inside != nil {
+		l.number(FieldInside, t.inside.Seconds())
+	}
+	l.text(FieldName, t.name)
 	l.text(FieldReason, r.Reason)
 	if sensor := r.Details[door.DetailSensor]; sensor != "" {
 		l.text(FieldSensor, sensor)
@@ -59,6 +72,10 @@ func point(r door.Record, name string) ([]byte, error) {
 	l.number(FieldSince, r.Clock.Mono.Seconds())
 	l.AddField(FieldSynced, lineprotocol.BoolValue(r.Clock.Synced))
 	return l.end(r.Time)
+}
+
+func hour(t time.Time) float64 {
+	return float64(t.Hour()) + float64(t.Minute())/60 + float64(t.Second())/3600
 }
 
 // nameless takes the name out of a record's point.

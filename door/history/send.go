@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/doorhub/doorhub/door"
@@ -13,11 +12,13 @@ import (
 // sender is what Run's goroutine alone knows.
 type sender struct {
 	*History
+	link
 	begun  bool
 	cursor uint64
-	kept   uint64
 	keptAt time.Time
-	doubt  []refused // records refused while nothing else was taken: perhaps it is not them
+	doubt  []refused    // records refused while nothing else was taken: perhaps it is not them
+	ahead  <-chan batch // being read; nil: none
+	stays  stays        // of whoever reads
 }
 
 // item is a record on its way.
@@ -39,13 +40,12 @@ func (s *sender) send(ctx context.Context) (wait time.Duration, err error) {
 	if err := s.begin(ctx); err != nil {
 		return 0, err
 	}
-	var ahead <-chan batch
 	for {
-		b, err := s.next(ctx, ahead)
+		b, err := s.next(ctx)
 		if err != nil {
 			return 0, err
 		}
-		ahead = s.readAhead(ctx, b)
+		s.readAhead(ctx, b)
 		if err := s.post(ctx, b.items); err != nil {
 			return 0, err
 		}
@@ -67,12 +67,13 @@ func (s *sender) begin(ctx context.Context) (err error) {
 	if s.begun {
 		return nil
 	}
-	if s.cursor, err = s.world.Journal.Cursor(ctx); err != nil {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.kept, err = s.world.Journal.Cursor(ctx); err != nil {
 		return err
 	}
-	s.kept = s.cursor
-	s.cursor = min(s.cursor, s.world.Journal.Head()) // a journal from a backup may be shorter
-	s.reached(s.cursor)
+	s.cursor = min(s.kept, s.world.Journal.Head()) // a journal from a backup may be shorter
+	s.status.Cursor = s.cursor
 	s.begun = true
 	return nil
 }
@@ -83,6 +84,11 @@ func (s *sender) keep(ctx context.Context) {
 	upTo := s.cursor
 	if len(s.doubt) > 0 {
 		upTo = min(upTo, s.doubt[0].rec.Seq-1)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.from != nil {
+		upTo = min(upTo, *s.from)
 	}
 	if upTo == s.kept || !s.begun {
 		return
@@ -95,34 +101,34 @@ func (s *sender) keep(ctx context.Context) {
 }
 
 // next returns what is to be sent after the cursor: what was read ahead, or else is read now.
-func (s *sender) next(ctx context.Context, ahead <-chan batch) (batch, error) {
-	var b batch
-	if ahead != nil {
-		b = <-ahead
-	}
+func (s *sender) next(ctx context.Context) (b batch, err error) {
 	if seq, ok := s.asked(); ok && seq < s.cursor {
 		s.cursor = seq
-		b = batch{}
 	}
-	if b.upTo == 0 && b.err == nil {
+	if s.ahead != nil {
+		b = <-s.ahead
+		s.ahead = nil
+	}
+	if b.upTo == 0 || b.after != s.cursor {
 		b = s.read(ctx, s.cursor)
 	}
 	return b, b.err
 }
 
 // readAhead reads what follows a batch while that is sent.
-func (s *sender) readAhead(ctx context.Context, b batch) <-chan batch {
+func (s *sender) readAhead(ctx context.Context, b batch) {
 	if b.end || b.last != nil {
-		return nil
+		return
 	}
 	ahead := make(chan batch, 1)
 	go func() { ahead <- s.read(ctx, b.upTo) }()
-	return ahead
+	s.ahead = ahead
 }
 
 // batch is what goes in one request.
 type batch struct {
 	items []item
+	after uint64        // of the records behind it
 	upTo  uint64        // with it the cursor may go here
 	last  *door.Record  // which changes earlier points: nothing follows it in this batch
 	end   bool          // of the journal, or of what may be sent by now
@@ -131,6 +137,8 @@ type batch struct {
 }
 
 func (s *sender) read(ctx context.Context, after uint64) (b batch) {
+	b.after = after
+	s.stays.begin(after)
 	for r, err := range s.world.Journal.After(ctx, after) {
 		if err != nil && r.Seq == 0 {
 			return batch{err: err}
@@ -144,8 +152,11 @@ func (s *sender) read(ctx context.Context, after uint64) (b batch) {
 			b.end = true
 			return b
 		}
-		line, err := point(r, s.world.Called(r.Person))
-		b.items = append(b.items, item{r, line, err})
+		i, err := s.item(ctx, r)
+		if err != nil {
+			return batch{err: err}
+		}
+		b.items = append(b.items, i)
 		b.upTo = r.Seq
 		if changesPast(r) {
 			b.last = &r
@@ -157,6 +168,16 @@ func (s *sender) read(ctx context.Context, after uint64) (b batch) {
 	}
 	b.end = true
 	return b
+}
+
+// item makes the point of a record. The error is the journal's.
+func (s *sender) item(ctx context.Context, r door.Record) (item, error) {
+	inside, err := s.stays.add(ctx, s.world.Journal, r)
+	if err != nil {
+		return item{}, err
+	}
+	line, bad := point(r, telling{name: s.world.Called(r.Person), inside: inside, zone: s.world.Zone})
+	return item{r, line, bad}, nil
 }
 
 // heldFor returns how long to hold back a record whose time may soon be known better.
@@ -313,17 +334,6 @@ func (s *sender) narrow(ctx context.Context, items []item) (bad []refused, err e
 		bad = append(bad, more...)
 	}
 	return bad, nil
-}
-
-func (s *sender) request(ctx context.Context, items []item) error {
-	var lines strings.Builder
-	for _, i := range items {
-		if i.err != nil {
-			return fmt.Errorf("%w a record that cannot be written: %w", errLine, i.err)
-		}
-		lines.Write(i.line) // ends in a line feed
-	}
-	return s.write.WriteRecord(ctx, lines.String())
 }
 
 var (
