@@ -17,6 +17,7 @@ import (
 // reply is how a call answers: items one by one, and progress on what is slow.
 type reply struct {
 	item     func(any) error
+	live     func(any) error // an item that is sent at once
 	progress func(done, total uint64)
 }
 
@@ -42,6 +43,7 @@ func calls() map[string]call {
 			results, err := s.enrol(ctx, req, func(done, total int) { to.progress(uint64(done), uint64(total)) })
 			return errors.Join(each(to, results), err)
 		},
+		"people.guide":       callGuide,
 		"face.report":        one((*service).faceReport),
 		"try":                one((*service).try),
 		"log":                callLog,

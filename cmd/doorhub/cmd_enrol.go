@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"golang.org/x/term"
 
@@ -18,19 +19,25 @@ import (
 )
 
 type peopleEnrol struct {
-	Who      string   `arg:"" help:"Id or name."`
-	PIN      bool     `name:"pin" help:"Ask for a PIN (or read it as a line of standard input)."`
-	Remote   bool     `help:"Ask for a remote code, for unlocking over the bus: 8 digits or more, no PIN."`
-	Pictures []string `help:"1 to 10 pictures of the face." type:"existingfile" placeholder:"FILE"`
-	Consent  bool     `help:"The person agrees that their face is kept, as numbers; else you are asked."`
-	Keep     bool     `name:"keep-pictures" help:"Keep the pictures of the face, too."`
+	Who      string        `arg:"" help:"Id or name."`
+	PIN      bool          `name:"pin" help:"Ask for a PIN (or read it as a line of standard input)."`
+	Remote   bool          `help:"Ask for a remote code, for unlocking over the bus: 8 digits or more, no PIN."`
+	Pictures []string      `help:"1 to 10 pictures of the face." type:"existingfile" placeholder:"FILE"`
+	Camera   string        `help:"Guide the person before the camera of this door (DOOR, or DOOR/entry, DOOR/exit)." placeholder:"DOOR"`
+	Poses    []string      `help:"With --camera: how the head is to be held." default:"straight,left,right"`
+	Patience time.Duration `help:"With --camera: how long each pose may take." default:"45s"`
+	Consent  bool          `help:"The person agrees that their face is kept, as numbers; else you are asked."`
+	Keep     bool          `name:"keep-pictures" help:"Keep the pictures of the face, too."`
 }
 
 // Run enrols credentials. Secrets come from the terminal or standard input and never from the
 // command line, where others could read them.
 func (c peopleEnrol) Run(a *app) error {
+	if c.Camera != "" {
+		return c.guided(a)
+	}
 	if !c.PIN && !c.Remote && len(c.Pictures) == 0 {
-		return exit{exitUsage, errors.New("say what to enrol: --pin, --remote or --pictures FILE…")}
+		return exit{exitUsage, errors.New("say what to enrol: --pin, --remote, --pictures FILE… or --camera DOOR")}
 	}
 	req := enrolRequest{Who: c.Who, faceTerms: faceTerms{Consent: c.Consent, Keep: c.Keep}}
 	lines := bufio.NewReader(a.in)
@@ -85,11 +92,15 @@ func (a *app) enrol(hub caller, req enrolRequest) error {
 	if err != nil {
 		return err
 	}
+	return a.printEnrolled(req.Who, req.factors().String())
+}
+
+func (a *app) printEnrolled(who, factors string) error {
 	if a.cli.JSON {
-		return a.printJSON(map[string]any{"enrolled": req.Who, "factors": req.factors()})
+		return a.printJSON(map[string]any{"enrolled": who, "factors": factors})
 	}
-	fmt.Fprintf(a.out, "enrolled; see: doorhub people show %s\n", req.Who)
-	return nil
+	_, err := fmt.Fprintf(a.out, "enrolled; see: doorhub people show %s\n", who)
+	return err
 }
 
 // printPictures prints what each picture is like and what became of it.

@@ -15,7 +15,7 @@ type peopleCmd struct {
 	Add    peopleAdd    `cmd:"" help:"Add somebody; then enrol them."`
 	List   peopleList   `cmd:"" help:"List everybody."`
 	Show   peopleShow   `cmd:"" help:"Show one person."`
-	Enrol  peopleEnrol  `cmd:"" help:"Give somebody a PIN, a remote code, or their face from pictures."`
+	Enrol  peopleEnrol  `cmd:"" help:"Give somebody a PIN, a remote code, or their face, from pictures or before a door's camera."`
 	Forget peopleForget `cmd:"" help:"Take PIN, remote code or faces of somebody away; the person stays."`
 	Remove peopleRemove `cmd:"" help:"Erase somebody: name and credentials. The journal keeps only the id."`
 }

@@ -47,6 +47,9 @@ func serveControl(path string, s *service) (close func() error, err error) {
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
 	server := &http.Server{Handler: controlHandler(s), ReadHeaderTimeout: 5 * time.Second}
+	stopping := make(chan struct{})
+	s.stopping = stopping
+	server.RegisterOnShutdown(func() { close(stopping) })
 	go server.Serve(l) //nolint:errcheck // ends with ErrServerClosed
 	return func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
@@ -117,13 +120,13 @@ func answer(ctx context.Context, s *service, c call, req json.RawMessage, w io.W
 	out := bufio.NewWriter(w)
 	enc := json.NewEncoder(out)
 	var mu sync.Mutex
-	send := func(l controlLine) error {
+	send := func(l controlLine, now bool) error {
 		mu.Lock()
 		defer mu.Unlock()
 		if err := enc.Encode(l); err != nil {
 			return err
 		}
-		if l.Progress != nil {
+		if now {
 			err := out.Flush()
 			if f, ok := w.(http.Flusher); ok {
 				f.Flush()
@@ -132,21 +135,23 @@ func answer(ctx context.Context, s *service, c call, req json.RawMessage, w io.W
 		}
 		return nil
 	}
+	item := func(v any, now bool) error {
+		text, err := json.Marshal(v)
+		if err != nil {
+			return err
+		}
+		return send(controlLine{Item: text}, now)
+	}
 	err := c(ctx, s, req, reply{
-		item: func(v any) error {
-			text, err := json.Marshal(v)
-			if err != nil {
-				return err
-			}
-			return send(controlLine{Item: text})
-		},
-		progress: func(done, total uint64) { _ = send(controlLine{Progress: &controlProgress{done, total}}) },
+		item:     func(v any) error { return item(v, false) },
+		live:     func(v any) error { return item(v, true) },
+		progress: func(done, total uint64) { _ = send(controlLine{Progress: &controlProgress{done, total}}, true) },
 	})
 	last := controlLine{Done: true}
 	if err != nil {
 		last.Error = err.Error()
 	}
-	_ = send(last) // a caller who is gone hears nothing
+	_ = send(last, false) // a caller who is gone hears nothing
 	_ = out.Flush()
 }
 

@@ -170,7 +170,8 @@ func (h *hub) openStore(ctx context.Context) (err error) {
 	h.keeper = newKeeper(h.store, h.log)
 	h.service = &service{cfg: h.cfg, store: h.store, past: h.past, users: h.users,
 		note: h.note, changed: h.peopleChanged, faces: h.enroller,
-		blind: h.blind, bus: h.busView, shown: h.shownCert}
+		blind: h.blind, bus: h.busView, shown: h.shownCert,
+		say: func(p door.Prompt) { h.show(discovery.Prompt(p)) }}
 	return nil
 }
 

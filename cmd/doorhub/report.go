@@ -252,7 +252,7 @@ func (r faceReport) weakLines() []topLine {
 	if len(r.Weak) == 0 {
 		return nil
 	}
-	ls := []topLine{{}, {"Weak enrolments: add looks with doorhub people enrol NAME --camera, or --pictures FILE…", bold}}
+	ls := []topLine{{}, {"Weak enrolments: add looks with doorhub people enrol NAME --camera DOOR, or --pictures FILE…", bold}}
 	for _, w := range r.Weak {
 		var why []string
 		for _, reason := range w.Why {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/doorhub/doorhub/broker"
 	"github.com/doorhub/doorhub/door"
+	"github.com/doorhub/doorhub/door/face"
 	"github.com/doorhub/doorhub/door/history"
 	"github.com/doorhub/doorhub/door/store"
 )
@@ -28,6 +29,9 @@ type service struct {
 	changed func(ctx context.Context) error                // people or faces have changed
 	blind   func(doorID string) bool                       // vision reports a problem
 	bus     func(ctx context.Context) (busView, error)     // how the bus fares; nil: no hub runs
+	say     func(door.Prompt)                              // shows at a door what to do; nil: no hub runs
+
+	stopping <-chan struct{} // closed when the hub ends; nil: no hub runs
 
 	lastSeen func() map[string]time.Time       // when something came from each bus user; nil: nobody knows
 	shown    func() (*x509.Certificate, error) // what the running broker shows devices; nil: none runs
@@ -46,6 +50,9 @@ type enroller interface {
 	// Enrol describes the one face of each picture, or says why not. Known are the faces of
 	// everybody enrolled; who is the person that the pictures are of.
 	Enrol(who string, pictures []picture, known []store.PersonFace) ([]pictureResult, error)
+	// Guide has a person look into a camera, pose by pose, and judges the best looks. tell
+	// hears of every look.
+	Guide(ctx context.Context, o guideOrder, known []store.PersonFace, tell func(face.Guided)) ([]picture, []pictureResult, error)
 }
 
 // personView is a person as commands show them.

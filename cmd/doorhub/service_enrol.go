@@ -56,17 +56,22 @@ func (s *service) enrolPictures(ctx context.Context, vision enroller, id string,
 	if err != nil {
 		return nil, err
 	}
-	for i, r := range results {
-		if r.Face != nil && req.Keep {
-			r.Face.Picture = req.Pictures[i].Data
+	err = s.takeFaces(ctx, id, req.Pictures, results, req.Keep, door.Record{})
+	progress(len(req.Pictures), len(req.Pictures))
+	return results, err
+}
+
+// takeFaces compares what was judged with others, and keeps what was not refused.
+func (s *service) takeFaces(ctx context.Context, id string, pictures []picture, results []pictureResult, keep bool, r door.Record) error {
+	for i, got := range results {
+		if got.Face != nil && keep {
+			got.Face.Picture = pictures[i].Data
 		}
 	}
 	if err := s.compareOthers(ctx, results); err != nil {
-		return nil, err
+		return err
 	}
-	err = s.keepFaces(ctx, id, results, door.Record{})
-	progress(len(req.Pictures), len(req.Pictures))
-	return results, err
+	return s.keepFaces(ctx, id, results, r)
 }
 
 // keepFaces stores the faces that were taken, to which their person has just agreed, and

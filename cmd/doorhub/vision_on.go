@@ -23,6 +23,8 @@ type vision struct {
 	store   *store.Store
 	players map[string]*camera.Player // by door/side; of the demo
 	watched []func() eye
+	lenses  map[string]*lens // by door/side; the first camera there
+	alone   bool             // no hub runs: cameras are opened when they are needed
 
 	mu     sync.Mutex
 	rec    *face.Recogniser
@@ -75,23 +77,29 @@ func enrolled(faces []store.PersonFace) []face.Enrolled {
 
 // Enrol judges pictures against everybody known.
 func (v *vision) Enrol(who string, pictures []picture, known []store.PersonFace) ([]pictureResult, error) {
-	rec, err := v.recogniser()
+	rec, g, err := v.ready(known)
 	if err != nil {
-		return nil, err
-	}
-	var g face.Gallery
-	if err := g.Replace(enrolled(known)); err != nil {
 		return nil, err
 	}
 	data := make([][]byte, len(pictures))
 	for i, p := range pictures {
 		data[i] = p.Data
 	}
-	e, err := rec.Enrol(who, data, &g, v.cfg.House.Identify)
+	e, err := rec.Enrol(who, data, g, v.cfg.House.Identify)
 	if err != nil {
 		return nil, err
 	}
 	return pictureResults(pictures, e), nil
+}
+
+// ready is what an enrolment needs.
+func (v *vision) ready(known []store.PersonFace) (*face.Recogniser, *face.Gallery, error) {
+	rec, err := v.recogniser()
+	if err != nil {
+		return nil, nil, err
+	}
+	g := new(face.Gallery)
+	return rec, g, g.Replace(enrolled(known))
 }
 
 func pictureResults(pictures []picture, e face.Enrolment) []pictureResult {
@@ -122,7 +130,7 @@ func pictureResults(pictures []picture, e face.Enrolment) []pictureResult {
 // openVision watches the faces before every camera. Missing models or cameras keep no door
 // from its other factors: they are told as problems.
 func (h *hub) openVision(ctx context.Context) error {
-	h.vision = &vision{cfg: h.cfg, store: h.store, players: map[string]*camera.Player{}, judges: map[string][]*face.AttackDetector{}}
+	h.vision = &vision{cfg: h.cfg, store: h.store, players: map[string]*camera.Player{}, lenses: map[string]*lens{}, judges: map[string][]*face.AttackDetector{}}
 	h.undo.add("vision", h.vision.close)
 	if err := h.vision.reload(ctx); err != nil {
 		h.send(door.Fault{Part: "faces", Reason: "unreadable", Detail: err.Error()})
@@ -155,10 +163,12 @@ func (h *hub) watchCamera(ctx context.Context, d Door, i int, numbers *face.Numb
 	if err != nil {
 		return err
 	}
-	cam, err := h.openCamera(d, c, report)
+	l := newLens(d.ID, c.Side)
+	cam, err := h.openCamera(d, c, l.hears(report))
 	if err != nil {
 		return err
 	}
+	h.vision.mount(l, cam)
 	h.undo.add("camera", cam.Close)
 	w := face.NewWatcher(h.cfg.Face, face.Place{Door: d.ID, Side: c.Side}, rec, &h.vision.gallery, numbers, h.send)
 	if h.cfg.House.JudgesLiveness() {
@@ -229,7 +239,7 @@ func (h *hub) enroller() (enroller, error) {
 
 // newEnroller is for commands that find no hub running.
 func newEnroller(cfg Config) (enroller, error) {
-	v := &vision{cfg: cfg}
+	v := &vision{cfg: cfg, alone: true}
 	_, err := v.recogniser()
 	return v, err
 }
