@@ -3,6 +3,8 @@
 package main
 
 import (
+	"context"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -73,4 +75,114 @@ func maskedMeasures(text string) string {
 func TestCommandsAboutFacesAnswerAsScripted(t *testing.T) {
 	needPictures(t)
 	bothWays(t, nil, func(t *testing.T, h *cliHouse) { h.plays("testdata/cli_vision.txt", maskedMeasures) })
+}
+
+// posing puts a portrait before the camera of the house's door, as somebody who stands still.
+func posing(t *testing.T, name string) (change []string) {
+	t.Helper()
+	needPictures(t)
+	dir := t.TempDir()
+	data, err := os.ReadFile(filepath.Join(portraits(), name))
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(dir, name), data, 0o600))
+	return []string{"- {}", "- {}\n      cameras:\n        - {source: " + dir + "}"}
+}
+
+// Somebody is enrolled before a door's camera, whether the hub has it or nobody.
+func TestEnrolBeforeACamera(t *testing.T) {
+	bothWays(t, nil, func(t *testing.T, h *cliHouse) {
+		h.ok("people", "add", "Ann")
+		straight := []string{"people", "enrol", "Ann", "--camera", "front", "--poses", "straight", "--consent"}
+		got := h.do("", append(straight, "--keep-pictures")...)
+		want := "Picture Faces Width Sharp Light Looks Quality Result\nstraight 1 N px N N ahead N % taken\nenrolled; see: doorhub people show Ann\n"
+		if out := maskedMeasures(got.out); got.code != 0 || out != want {
+			t.Errorf("code %d, %s%s", got.code, out, got.err)
+		}
+		for _, line := range []string{"Ann: stand before the camera of front; Ctrl-C ends, and nothing is kept\n", "\nstraight  good: hold still\n", "\nstraight  taken, quality "} {
+			if !strings.Contains(got.err, line) {
+				t.Errorf("%q is missing:\n%s", line, got.err)
+			}
+		}
+		if out := h.ok("--json", "people", "show", "Ann"); !strings.Contains(out, `"faces":1`) || !strings.Contains(out, `"pictures":["`) || !strings.Contains(out, `"consent":"`) {
+			t.Errorf("kept: %s", out)
+		}
+		if out := masked(h.ok("log", "--all", "--type", "enrolled", "--person", "Ann")); !strings.Contains(out, " front enrolled entry p1 Ann face consent=DATE") {
+			t.Errorf("the journal says %s", out)
+		}
+		h.ok("people", "add", "Bob")
+		straight[2] = "Bob"
+		got = h.do("", append([]string{"--json"}, straight...)...)
+		if got.code != exitRefused || !strings.Contains(got.out, `"taken":true`) || !strings.Contains(got.out, `"reason":"matches_other"`) || !strings.Contains(got.err, "nothing was enrolled") {
+			t.Errorf("somebody else's face: %+v", got)
+		}
+	}, posing(t, "obama.jpg")...)
+}
+
+// A picture does not turn its head: the enrolment says so, ends in time, and keeps nothing.
+func TestEnrolBeforeACameraInVain(t *testing.T) {
+	bothWays(t, nil, func(t *testing.T, h *cliHouse) {
+		h.ok("people", "add", "Ann")
+		got := h.do("", "people", "enrol", "Ann", "--camera", "front/entry", "--patience", "3s", "--consent")
+		if got.code != exitFailed || !strings.Contains(got.err, "\nleft      turn your head a little more to your left\n") ||
+			!strings.Contains(got.err, "doorhub: left: no good look within 3s; ") {
+			t.Errorf("got %+v", got)
+		}
+		if out := h.ok("--json", "people", "show", "Ann"); !strings.Contains(out, `"faces":0`) {
+			t.Errorf("kept: %s", out)
+		}
+		for want, args := range map[string][]string{
+			"there is no camera \"back\": use one of front/entry":       {"--camera", "back"},
+			"there is no camera \"front/exit\": use one of front/entry": {"--camera", "front/exit"},
+			"use each of straight, left and right at most once":         {"--camera", "front", "--poses", "up"},
+			"patience 1s: use 3s to 10m0s for each pose":                {"--camera", "front", "--patience", "1s"},
+			"--camera goes alone":                                       {"--camera", "front", "--pin"},
+		} {
+			if got := h.do("", append([]string{"people", "enrol", "Ann", "--consent"}, args...)...); got.code == 0 || !strings.Contains(got.err, want) {
+				t.Errorf("%q: %+v, want %s", args, got, want)
+			}
+		}
+	}, posing(t, "obama.jpg")...)
+}
+
+// Ctrl-C ends a guided enrolment on both sides; a hub that stops ends it, too.
+func TestEnrolBeforeACameraIsEnded(t *testing.T) {
+	bothWays(t, nil, func(t *testing.T, h *cliHouse) {
+		h.ok("people", "add", "Ann")
+		for range 2 { // the camera is given back
+			ctx, cancel := context.WithCancel(t.Context())
+			got := h.guides(ctx, cancel)
+			if got.code != exitFailed || !strings.HasSuffix(got.err, "doorhub: stopped: nothing was enrolled\n") {
+				t.Errorf("got %+v", got)
+			}
+		}
+	}, posing(t, "obama.jpg")...)
+	h := newCLIHouse(t, posing(t, "obama.jpg")...)
+	stop := h.start()
+	h.ok("people", "add", "Ann")
+	got := h.guides(t.Context(), func() { go stop() })
+	if got.code != exitFailed || !strings.HasSuffix(got.err, "doorhub: the hub is stopping: nothing was enrolled\n") {
+		t.Errorf("got %+v", got)
+	}
+	if ended := stop(); ended.code != 0 {
+		t.Errorf("the hub ended so: %+v", ended)
+	}
+}
+
+// guides enrols Ann before the camera, and does something once she is asked to turn.
+func (h *cliHouse) guides(ctx context.Context, then func()) outcome {
+	h.t.Helper()
+	said := &hearing{}
+	ended := make(chan int, 1)
+	go func() {
+		ended <- run(ctx, []string{"--config", h.config, "people", "enrol", "Ann", "--camera", "front", "--consent"}, os.Stdin, io.Discard, said)
+	}()
+	until(h.t, "the second pose", func() bool { return strings.Contains(said.String(), "\nleft ") })
+	then()
+	select {
+	case code := <-ended:
+		return outcome{code: code, err: said.String()}
+	case <-soon(h.t).Done():
+		h.t.Fatal("the enrolment does not end")
+		return outcome{}
+	}
 }

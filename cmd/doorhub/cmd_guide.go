@@ -55,7 +55,7 @@ func (a *app) guide(hub caller, req guideRequest) error {
 		return exit{exitRefused, err}
 	}
 	if err != nil && a.ctx.Err() != nil {
-		return fmt.Errorf("%w: nothing was enrolled", a.ctx.Err())
+		return exit{exitFailed, errors.New("stopped: nothing was enrolled")}
 	}
 	if err != nil {
 		return err
@@ -66,24 +66,27 @@ func (a *app) guide(hub caller, req guideRequest) error {
 // guideView shows how a guided enrolment goes: on a terminal in one line that changes,
 // elsewhere in a line for each change.
 type guideView struct {
-	a    *app
-	term *os.File // nil: no terminal
-	last face.Guided
+	a     *app
+	who   string
+	where string
+	term  *os.File // nil: no terminal
+	last  face.Guided
+	shown string // on the terminal
 }
 
 func (a *app) newGuideView(req guideRequest) *guideView {
-	v := &guideView{a: a}
+	v := &guideView{a: a, who: req.Who, where: req.Camera}
 	if f, ok := a.errOut.(*os.File); ok && term.IsTerminal(int(f.Fd())) && !a.cli.JSON {
 		v.term = f
-	}
-	if !a.cli.JSON {
-		fmt.Fprintf(a.errOut, "%s: stand before the camera of %s; Ctrl-C ends, and nothing is kept\n", printable(req.Who), printable(req.Camera))
 	}
 	return v
 }
 
 // look shows one look, if it is news.
 func (v *guideView) look(l guideLook) error {
+	if v.last.Pose == "" && !v.a.cli.JSON {
+		fmt.Fprintf(v.a.errOut, "%s: stand before the camera of %s; Ctrl-C ends, and nothing is kept\n", printable(v.who), printable(v.where))
+	}
 	news := l.Pose != v.last.Pose || l.Hint != v.last.Hint || l.Taken
 	v.last = l.Guided
 	switch {
@@ -101,11 +104,15 @@ func (v *guideView) look(l guideLook) error {
 }
 
 func (v *guideView) line(l guideLook) error {
-	end := ""
+	text := fmt.Sprintf("\r%s\x1b[K", l)
 	if l.Taken {
-		end = "\n"
+		text += "\n"
 	}
-	_, err := fmt.Fprintf(v.term, "\r%s\x1b[K%s", l, end)
+	if text == v.shown {
+		return nil
+	}
+	v.shown = text
+	_, err := fmt.Fprint(v.term, text)
 	return err
 }
 

@@ -47,9 +47,9 @@ func serveControl(path string, s *service) (close func() error, err error) {
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
 	server := &http.Server{Handler: controlHandler(s), ReadHeaderTimeout: 5 * time.Second}
-	stopping := make(chan struct{})
-	s.stopping = stopping
-	server.RegisterOnShutdown(func() { close(stopping) })
+	ctx, stop := context.WithCancel(context.Background())
+	s.stopping = ctx.Done()
+	server.RegisterOnShutdown(stop)
 	go server.Serve(l) //nolint:errcheck // ends with ErrServerClosed
 	return func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)

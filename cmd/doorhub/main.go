@@ -70,6 +70,7 @@ type app struct {
 const defaultConfig = "/etc/doorhub/config.yaml"
 
 func main() {
+	slog.SetLogLoggerLevel(slog.LevelWarn) // commands answer; the hub logs in its own way
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()

@@ -7,8 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/doorhub/doorhub/door"
 	"github.com/doorhub/doorhub/door/camera"
@@ -23,10 +23,29 @@ type lens struct {
 	side    door.Side
 	frames  <-chan camera.Frame
 	trouble atomic.Pointer[string] // what the camera says is wrong with it
-	busy    sync.Mutex             // held by an enrolment
+	free    chan struct{}          // holds one while nobody enrols here
 }
 
-func newLens(doorID string, side door.Side) *lens { return &lens{door: doorID, side: side} }
+func newLens(doorID string, side door.Side) *lens {
+	l := &lens{door: doorID, side: side, free: make(chan struct{}, 1)}
+	l.free <- struct{}{}
+	return l
+}
+
+// leaving is how long one enrolment waits for the one before, which may have been ended just
+// now.
+const leaving = 2 * time.Second
+
+func (l *lens) take(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, leaving, errGuiding)
+	defer cancel()
+	select {
+	case <-l.free:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
 
 // hears listens to what a camera reports.
 func (l *lens) hears(next func(reason, detail string)) func(reason, detail string) {
@@ -61,7 +80,7 @@ var errGuiding = errors.New("somebody is being enrolled before this camera: wait
 
 // lens returns the camera on a side of a door, and what gives it back. Without a hub it is
 // opened for the time.
-func (v *vision) lens(doorID string, side door.Side) (l *lens, release func(), err error) {
+func (v *vision) lens(ctx context.Context, doorID string, side door.Side) (l *lens, release func(), err error) {
 	if v.alone {
 		return v.openLens(doorID, side)
 	}
@@ -69,10 +88,7 @@ func (v *vision) lens(doorID string, side door.Side) (l *lens, release func(), e
 	if l == nil { // the command line was checked: it could not be opened
 		return nil, nil, fmt.Errorf("door %s: its camera could not be opened: doorhub log --all --type problem tells why", doorID)
 	}
-	if !l.busy.TryLock() {
-		return nil, nil, errGuiding
-	}
-	return l, l.busy.Unlock, nil
+	return l, func() { l.free <- struct{}{} }, l.take(ctx)
 }
 
 func (v *vision) openLens(doorID string, side door.Side) (*lens, func(), error) {
@@ -93,7 +109,7 @@ func (v *vision) Guide(ctx context.Context, o guideOrder, known []store.PersonFa
 	if err != nil {
 		return nil, nil, err
 	}
-	l, release, err := v.lens(o.door, o.side)
+	l, release, err := v.lens(ctx, o.door, o.side)
 	if err != nil {
 		return nil, nil, err
 	}
