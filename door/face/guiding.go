@@ -52,10 +52,11 @@ func GuideEnrol[F Frame](ctx context.Context, r *Recogniser, frames <-chan F, pe
 			if !ok {
 				return Taken{}, ErrNoFrames
 			}
-			tick.Reset(blindAfter)
 			err := e.look(f.Image())
 			f.Close()
-			if err != nil && !errors.Is(err, ErrPicture) {
+			if err == nil {
+				tick.Reset(blindAfter)
+			} else if !errors.Is(err, ErrPicture) {
 				return Taken{}, err
 			}
 		}
@@ -93,19 +94,18 @@ func (e *enroller) refused() bool { return len(e.taken.Refused) > 0 }
 
 // look takes in one frame.
 func (e *enroller) look(frame gocv.Mat) error {
-	grey := gocv.NewMat()
-	defer grey.Close()
-	if frame.Ptr() == nil || frame.Empty() || frame.Type() != gocv.MatTypeCV8UC3 {
-		return fmt.Errorf("%w: it is empty, or not BGR of 8 bits", ErrPicture)
+	f, err := fit(frame)
+	if err != nil {
+		return err
 	}
-	gocv.CvtColor(frame, &grey, gocv.ColorBGRToGray)
-	s, box, err := e.rec.glimpse(grey)
+	defer f.close()
+	s, box, err := e.rec.glimpse(f.grey)
 	if err != nil {
 		return err
 	}
 	hint, enough := e.guide.Look(s)
 	if hint == HintGood {
-		e.keep(shot{Measure: s.Measure, box: box}, frame)
+		e.keep(shot{Measure: s.Measure, box: box}, f.img)
 	}
 	told := Guided{Pose: e.guide.Pose(), Hint: hint, Seen: s.Measure}
 	if enough {
@@ -121,8 +121,7 @@ func (e *enroller) look(frame gocv.Mat) error {
 func (r *Recogniser) glimpse(grey gocv.Mat) (Glimpse, image.Rectangle, error) {
 	s := Glimpse{At: time.Now()}
 	s.Room, _ = spreadOf(grey)
-	scale := min(1, lookSide/float64(max(grey.Cols(), grey.Rows())))
-	spots, err := r.seek(grey, bounds(grey), scale, dlib.AnySize)
+	spots, err := r.seek(grey, bounds(grey), 1, dlib.AnySize)
 	spots = slices.DeleteFunc(spots, func(f spot) bool { return f.score < 0 })
 	if err != nil || len(spots) == 0 {
 		return s, image.Rectangle{}, err
