@@ -127,9 +127,7 @@ func (db *influx) ask(database, q string) ([]series, error) {
 		return nil, err
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	if user, password, ok := strings.Cut(db.login, ":"); ok {
-		req.SetBasicAuth(user, password)
-	}
+	req.Header.Set("Authorization", "Token "+db.login) // as the data source in deploy/grafana does
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return nil, err

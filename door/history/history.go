@@ -74,7 +74,7 @@ const (
 	unsyncedPatience = 10 * time.Minute // records of a clock not yet right are held back so long
 	firstPause       = time.Second
 	longestPause     = time.Minute
-	tidyEvery        = 30 * time.Second // between two writes of the cursor while there is much to send
+	tidyEvery        = 5 * time.Second // between two writes of the cursor while there is much to send
 )
 
 // Open makes a History that sends nothing before Run. The error tells of settings that can
@@ -152,7 +152,11 @@ func (h *History) Run(ctx context.Context) {
 	s := &sender{History: h}
 	defer s.hangUp()
 	for again := firstPause; ; {
+		before := s.cursor
 		wait, err := s.send(ctx)
+		if s.cursor > before {
+			again = firstPause
+		}
 		switch {
 		case ctx.Err() != nil:
 			s.keep(context.WithoutCancel(ctx))

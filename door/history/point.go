@@ -31,6 +31,8 @@ const (
 	FieldFactors  = "factors"            // string: as "pin+face"
 	FieldReason   = "reason"             // string: one word
 	FieldSensor   = "sensor"             // string: sensor id; of sensors alone
+	FieldPart     = "part"               // string: what has the problem; of problem, problem_gone
+	FieldText     = "text"               // string: the problem, for people
 	FieldDistance = "distance"           // float: how far the face was; where there was one
 	FieldDetails  = "details"            // string: all details as JSON
 	FieldSynced   = "synced"             // boolean: the clock was known to be right
@@ -65,11 +67,13 @@ func point(r door.Record, t telling) ([]byte, error) {
 	}
 	l.text(FieldName, t.name)
 	l.text(FieldReason, r.Reason)
-	if sensor := r.Details[door.DetailSensor]; sensor != "" {
-		l.text(FieldSensor, sensor)
-	}
 	l.AddField(FieldSeq, lineprotocol.IntValue(int64(r.Seq)))
 	l.number(FieldSince, r.Clock.Mono.Seconds())
+	for _, d := range [...][2]string{{FieldPart, door.DetailPart}, {FieldSensor, door.DetailSensor}, {FieldText, door.DetailText}} {
+		if value := r.Details[d[1]]; value != "" {
+			l.text(d[0], value)
+		}
+	}
 	l.AddField(FieldSynced, lineprotocol.BoolValue(r.Clock.Synced))
 	return l.end(r.Time)
 }
