@@ -135,16 +135,17 @@ func (s *Store) scanFace(rows *sql.Rows) (PersonFace, error) {
 	return f, nil
 }
 
-// RemoveFaces takes all faces of the person away, and the pictures kept of them; without any
-// it does nothing. They are gone from the disk as after RemovePerson.
+// RemoveFaces takes all faces of the person away, the pictures kept of them, and the looks from
+// cameras that are or may be at their face; without any it does nothing. They are gone from the
+// disk as after RemovePerson.
 func (s *Store) RemoveFaces(ctx context.Context, person string) error {
 	n, err := personNumber(person)
 	if err != nil {
 		return err
 	}
 	return s.erase(ctx, n, "take away the faces", func(tx *sql.Tx) error {
-		_, err := tx.Exec(`DELETE FROM faces WHERE person = ?`, n)
-		return err
+		_, err := tx.Exec(`DELETE FROM faces WHERE person = ?; DELETE FROM looks WHERE person = ? AND wrong = 0`, n, n)
+		return errors.Join(err, removeLooksLike(tx, person))
 	})
 }
 

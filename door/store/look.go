@@ -164,10 +164,14 @@ func (s *Store) PruneLooks(ctx context.Context, now time.Time) error {
 const perhapsTheirs = 0.6
 
 // removeLooksLike removes the looks that may be at a person's face and are not surely at
-// somebody else's: they were taken for nobody, or for somebody whom the owner ruled out.
+// somebody else's: they were taken for nobody, or for another whom the owner ruled out.
 func removeLooksLike(tx *sql.Tx, id string) error {
-	_, err := tx.Exec(`DELETE FROM looks WHERE (person IS NULL OR wrong = 1) AND EXISTS (SELECT 1 FROM json_each(near)
-		WHERE value ->> 'person' = ? AND value ->> 'distance' < ?)`, id, perhapsTheirs)
+	n, err := personNumber(id)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(`DELETE FROM looks WHERE (person IS NULL OR wrong = 1 AND person <> ?) AND EXISTS (SELECT 1 FROM json_each(near)
+		WHERE value ->> 'person' = ? AND value ->> 'distance' < ?)`, n, id, perhapsTheirs)
 	return err
 }
 
