@@ -43,9 +43,10 @@ type Album struct {
 	dir string
 	cfg Config
 
-	mu   sync.Mutex
-	all  []Entry // by Seq
-	size int64   // bytes of all
+	mu    sync.Mutex
+	known bool    // the folder has been read
+	all   []Entry // by Seq
+	size  int64   // bytes of all
 }
 
 const (
@@ -56,16 +57,25 @@ const (
 
 // Open reads the folder, which need not be there yet, and removes what a crash left half
 // written. Files of other names are left alone. Where the folder cannot be read, the album is
-// returned beside the error: it knows nothing of what was there.
+// returned beside the error; it tries again when it is next to keep or remove something.
 func Open(dir string, cfg Config) (*Album, error) {
 	a := &Album{dir: dir, cfg: cfg}
-	files, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return a, fmt.Errorf("read the pictures: %w", explain(err))
+	return a, a.read()
+}
+
+// read reads the folder once.
+func (a *Album) read() error {
+	if a.known {
+		return nil
 	}
+	files, err := os.ReadDir(a.dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("read the pictures: %w", explain(err))
+	}
+	a.known = true
 	for _, f := range files {
 		if strings.HasSuffix(f.Name(), partial) {
-			_ = os.Remove(filepath.Join(dir, f.Name())) // the next one of its number replaces it
+			_ = os.Remove(filepath.Join(a.dir, f.Name())) // the next one of its number replaces it
 			continue
 		}
 		e, ok := parseName(f.Name())
@@ -76,7 +86,7 @@ func Open(dir string, cfg Config) (*Album, error) {
 		e.At, e.Size = info.ModTime(), info.Size()
 		a.add(e)
 	}
-	return a, nil
+	return nil
 }
 
 func (a *Album) add(e Entry) {
@@ -138,6 +148,9 @@ func (a *Album) Keep(e Entry, jpeg []byte) error {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if err := a.read(); err != nil {
+		return err
+	}
 	if err := a.write(e, jpeg); err != nil {
 		return explain(err)
 	}
@@ -232,7 +245,7 @@ func (a *Album) Retain(known func(person string) bool) error {
 func (a *Album) remove(over func(Entry) bool) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.removeIf(over)
+	return errors.Join(a.read(), a.removeIf(over))
 }
 
 // removeIf removes the pictures for which over is true, asked once for each, the oldest first.

@@ -195,10 +195,14 @@ func TestOpenWhatIsNoFolder(t *testing.T) {
 	if !errors.Is(err, syscall.ENOTDIR) {
 		t.Errorf("opened a file: %v", err)
 	}
-	if err := a.Keep(of(1, "front"), nil); !errors.Is(err, syscall.ENOTDIR) {
-		t.Errorf("kept in a file: %v", err)
+	for name, err := range map[string]error{"keep": a.Keep(of(1, "front"), nil), "prune": a.Prune(noon), "erase": a.Erase("p1")} {
+		if !errors.Is(err, syscall.ENOTDIR) {
+			t.Errorf("%s in a file: %v", name, err)
+		}
 	}
 	must(t, os.Remove(dir))
+	keep(t, open(t, dir), of(2, "front", "p2"))
+	must(t, a.Erase("p2")) // which it has not seen come
 	keep(t, a, of(1, "front"))
 	want(t, a, "1.front.jpg")
 }
