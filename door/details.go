@@ -22,6 +22,7 @@ const (
 	DetailConsent  = "consent"   // enrolled with a face: the day on which the person agreed, as 2026-11-21, UTC
 	DetailVersion  = "version"   // started
 	DetailOffset   = "offset"    // duration: clock_set, new minus old
+	DetailRecord   = "record"    // number: changed, the record whose face was not who it was taken for, or was after all
 )
 
 // Why somebody was denied, or a command refused.

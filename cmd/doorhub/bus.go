@@ -193,7 +193,7 @@ func (h *hub) hubInfo() discovery.Hub {
 func (h *hub) announcements() []discovery.Message {
 	var ms []discovery.Message
 	for _, d := range h.cfg.Doors {
-		ms = append(ms, discovery.Device(discovery.Door{ID: d.ID, Name: d.Name, Area: d.Area, Contact: d.has(d.Contact)}, h.hubInfo()))
+		ms = append(ms, discovery.Device(discovery.Door{ID: d.ID, Name: d.Name, Area: d.Area, Contact: d.has(d.Contact), Picture: h.cfg.hasPictures(d)}, h.hubInfo()))
 	}
 	for _, s := range h.cfg.Sensors {
 		ms = append(ms, discovery.Window(discovery.Sensor{ID: s.ID, Name: s.Name, Area: s.Area, Class: s.Kind}, h.hubInfo()))

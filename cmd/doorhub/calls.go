@@ -47,9 +47,12 @@ func calls() map[string]call {
 		"face.report":        one((*service).faceReport),
 		"try":                one((*service).try),
 		"log":                callLog,
+		"log.picture":        one((*service).picture),
 		"log.verify":         callVerify,
 		"history.status":     one((*service).historyStatus),
 		"history.backfill":   one((*service).backfill),
+		"face.not":           one((*service).notThem),
+		"face.decisions":     callDecisions,
 		"broker.top":         one((*service).topOfBus),
 		"broker.user.list":   callUsers,
 		"broker.user.add":    one((*service).addUser),
@@ -103,12 +106,14 @@ type logRequest struct {
 	From  time.Time   `json:"from,omitzero"`
 	To    time.Time   `json:"to,omitzero"`
 	Limit int         `json:"limit,omitempty"` // the newest so many
+	Seq   uint64      `json:"seq,omitempty"`   // only this one
 }
 
 // logRow is a record with what its ids are called.
 type logRow struct {
 	door.Record
-	Name string `json:"name,omitempty"` // of the person, or of the sensor
+	Name    string `json:"name,omitempty"`    // of the person, or of the sensor
+	Picture bool   `json:"picture,omitempty"` // there is one
 }
 
 func callLog(ctx context.Context, s *service, raw json.RawMessage, to reply) error {
@@ -125,15 +130,19 @@ func callLog(ctx context.Context, s *service, raw json.RawMessage, to reply) err
 	if f.After, err = s.startOfNewest(ctx, f, req.Limit); err != nil {
 		return err
 	}
+	if req.Seq != 0 {
+		f.After, f.Before = req.Seq-1, req.Seq+1
+	}
 	name, err := s.naming(ctx)
 	if err != nil {
 		return err
 	}
+	pictures, _ := s.album() // who wants one is told why there is none
 	for r, err := range s.store.Records(ctx, f) {
 		if err != nil {
 			return err
 		}
-		if err := to.item(logRow{r, name(r)}); err != nil {
+		if err := to.item(logRow{r, name(r), pictures.Has(r.Seq)}); err != nil {
 			return err
 		}
 	}

@@ -11,7 +11,9 @@ import (
 )
 
 type faceCmd struct {
-	Report faceReportCmd `cmd:"" help:"How well the faces enrolled here tell people apart, and which thresholds fit."`
+	Not       faceNot       `cmd:"" help:"Say that the face of a record was not that of whom it was taken for."`
+	Decisions faceDecisions `cmd:"" help:"Show how the last faces before the cameras were judged, with all numbers."`
+	Report    faceReportCmd `cmd:"" help:"How well the faces enrolled here tell people apart, and which thresholds fit."`
 }
 
 type faceReportCmd struct {

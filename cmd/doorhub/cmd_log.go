@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -24,14 +26,17 @@ type logCmd struct {
 }
 
 type logShow struct {
-	Person string   `help:"Only records of this person (id or name)." placeholder:"WHO"`
-	Type   []string `help:"Only these types: Entry, Exit, Intrusion, or any kind of record, as denied." placeholder:"TYPE"`
-	Door   string   `help:"Only records of this door." placeholder:"ID"`
-	From   string   `help:"From then on: 2026-11-21, 2026-11-21T15:04, or 24h for the last day." placeholder:"TIME"`
-	To     string   `help:"Before then." placeholder:"TIME"`
-	Last   int      `help:"Only the newest so many." short:"n" placeholder:"N"`
-	All    bool     `help:"All kinds of records, with all they hold, not only who came and went."`
-	CSV    bool     `name:"csv" help:"Print comma-separated values."`
+	Seq      uint64   `arg:"" optional:"" help:"Only the record of this number (ID), with all it holds." placeholder:"SEQ"`
+	Picture  string   `help:"With SEQ: write its picture to this file." placeholder:"FILE"`
+	Pictures string   `help:"List what there are pictures of, and write them to this folder as SEQ.jpg." placeholder:"DIR"`
+	Person   string   `help:"Only records of this person (id or name)." placeholder:"WHO"`
+	Type     []string `help:"Only these types: Entry, Exit, Intrusion, or any kind of record, as denied." placeholder:"TYPE"`
+	Door     string   `help:"Only records of this door." placeholder:"ID"`
+	From     string   `help:"From then on: 2026-11-21, 2026-11-21T15:04, or 24h for the last day." placeholder:"TIME"`
+	To       string   `help:"Before then." placeholder:"TIME"`
+	Last     int      `help:"Only the newest so many." short:"n" placeholder:"N"`
+	All      bool     `help:"All kinds of records, with all they hold, not only who came and went."`
+	CSV      bool     `name:"csv" help:"Print comma-separated values."`
 }
 
 // classic are the three types of the classic view, and the kinds that they cover.
@@ -61,25 +66,65 @@ func (c logShow) Run(a *app) error {
 	}
 	return a.connected(func(hub caller) error {
 		print, rows := a.printer(c), 0
+		var pictured []uint64
 		err := hub.call(a.ctx, "log", req, func(raw json.RawMessage) error {
 			var r logRow
 			if err := json.Unmarshal(raw, &r); err != nil {
 				return err
 			}
+			if r.Picture {
+				pictured = append(pictured, r.Seq)
+			} else if c.Pictures != "" {
+				return nil
+			}
 			rows++
 			return print.row(r)
 		}, nothing)
-		if err != nil && rows == 0 {
+		switch {
+		case err != nil && rows == 0:
 			return err
+		case err == nil && c.Seq != 0 && rows == 0:
+			return noRecord(c.Seq)
 		}
-		return errors.Join(err, print.end())
+		return errors.Join(err, print.end(), c.export(a, hub, pictured))
 	})
 }
 
+// export writes the pictures that are asked for.
+func (c logShow) export(a *app, hub caller, pictured []uint64) error {
+	if c.Picture != "" {
+		return a.savePicture(hub, c.Seq, c.Picture)
+	}
+	if c.Pictures == "" {
+		return nil
+	}
+	if err := os.MkdirAll(c.Pictures, 0o700); err != nil {
+		return err
+	}
+	for _, seq := range pictured {
+		if err := a.savePicture(hub, seq, filepath.Join(c.Pictures, fmt.Sprintf("%d.jpg", seq))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// savePicture writes the picture of a record to a file that nobody else can read.
+func (a *app) savePicture(hub caller, seq uint64, file string) error {
+	p, err := callOne[picture](a, hub, "log.picture", pictureRequest{Seq: seq})
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, p.Data, 0o600)
+}
+
 func (c logShow) request(now time.Time) (logRequest, error) {
-	req := logRequest{Who: c.Person, Door: c.Door, Limit: c.Last}
-	if c.Last < 0 {
+	req := logRequest{Who: c.Person, Door: c.Door, Limit: c.Last, Seq: c.Seq}
+	switch {
+	case c.Last < 0:
 		return req, fmt.Errorf("-n %d: use 1 or more; 0 is all", c.Last)
+	case c.Picture != "" && c.Seq == 0:
+		return req, errors.New("--picture: say of which record, as in doorhub log show 12 --picture 12.jpg; --pictures DIR writes those of many")
 	}
 	for _, name := range c.Type {
 		kinds, err := kindsOf(name)
@@ -88,7 +133,11 @@ func (c logShow) request(now time.Time) (logRequest, error) {
 		}
 		req.Kinds = append(req.Kinds, kinds...)
 	}
-	if len(c.Type) == 0 && !c.All {
+	switch {
+	case len(c.Type) > 0 || c.All || c.Seq != 0:
+	case c.Pictures != "":
+		req.Kinds = picturedKinds()
+	default:
 		for _, name := range sortedKeys(classic()) {
 			req.Kinds = append(req.Kinds, classic()[name]...)
 		}
@@ -142,6 +191,9 @@ func parseTime(text string, now time.Time) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("%q is no time: use 2026-11-21, 2026-11-21T15:04, or 24h for a day ago", text)
 }
 
+// whole reports whether records are shown with all they hold.
+func (c logShow) whole() bool { return c.All || c.Seq != 0 || c.Pictures != "" }
+
 // printer prints rows in one of the forms.
 type printer struct {
 	row func(logRow) error
@@ -154,9 +206,9 @@ func (a *app) printer(c logShow) printer {
 		return printer{func(r logRow) error { return a.printJSON(r) }, func() error { return nil }}
 	case c.CSV:
 		w := csv.NewWriter(a.out)
-		return newTable(c.All, w.Write, func() error { w.Flush(); return w.Error() })
+		return newTable(c.whole(), w.Write, func() error { w.Flush(); return w.Error() })
 	}
-	return textTable(a.out, c.All)
+	return textTable(a.out, c.whole())
 }
 
 // textTable prints rows as a table for people.
@@ -185,7 +237,7 @@ func printable(cell string) string {
 func newTable(all bool, write func([]string) error, end func() error) printer {
 	head, cells := []string{"ID", "Name", "Time", "Type"}, classicCells
 	if all {
-		head, cells = []string{"ID", "Time", "Door", "Kind", "Side", "Person", "Name", "Factors", "Reason", "Details"}, allCells
+		head, cells = []string{"ID", "Time", "Door", "Kind", "Side", "Person", "Name", "Factors", "Reason", "Picture", "Details"}, allCells
 	}
 	first := true
 	return printer{
@@ -218,8 +270,12 @@ func allCells(r logRow) []string {
 	for _, k := range slices.Sorted(maps.Keys(r.Details)) {
 		details = append(details, k+"="+r.Details[k])
 	}
+	pictured := ""
+	if r.Picture {
+		pictured = "yes"
+	}
 	return []string{fmt.Sprint(r.Seq), r.Time.Local().Format("2006-01-02 15:04:05.000"), r.Door, string(r.Kind), string(r.Side),
-		r.Person, r.Name, r.Factors.String(), r.Reason, strings.Join(details, " ")}
+		r.Person, r.Name, r.Factors.String(), r.Reason, pictured, strings.Join(details, " ")}
 }
 
 // calledIn names whoever a record is about, or what.

@@ -9,6 +9,7 @@ import (
 	"github.com/doorhub/doorhub/broker"
 	"github.com/doorhub/doorhub/discovery"
 	"github.com/doorhub/doorhub/door"
+	"github.com/doorhub/doorhub/door/album"
 	"github.com/doorhub/doorhub/door/camera"
 	"github.com/doorhub/doorhub/door/face"
 	"github.com/doorhub/doorhub/door/gpio"
@@ -30,6 +31,7 @@ type Config struct {
 	Sensors       []Sensor         `yaml:"sensors"`
 	Store         store.Config     `yaml:"store"`
 	Face          face.Config      `yaml:"face"`
+	Pictures      album.Config     `yaml:"pictures"`
 	Broker        broker.Config    `yaml:"broker"`
 	HomeAssistant discovery.Config `yaml:"home_assistant"`
 	History       history.Config   `yaml:"history"`
@@ -89,6 +91,7 @@ type Sensor struct {
 	Name string          `yaml:"name"` // for people
 	Area string          `yaml:"area"` // of the house, suggested to Home Assistant
 	Kind discovery.Class `yaml:"kind"` // window, door, garage_door or opening
+	Door string          `yaml:"door"` // whose cameras look that way; "": all cameras
 }
 
 // Hardware a door can have.
@@ -108,7 +111,7 @@ const (
 func Defaults() Config {
 	c := Config{
 		Data: "/var/lib/doorhub", Name: "hub", Clock: clockAuto,
-		House: door.Defaults(), Store: store.Defaults(), Face: face.Defaults(),
+		House: door.Defaults(), Store: store.Defaults(), Face: face.Defaults(), Pictures: album.Defaults(),
 		Broker: broker.Defaults(), HomeAssistant: discovery.Defaults(),
 		History: history.Defaults(),
 	}

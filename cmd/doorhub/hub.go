@@ -41,6 +41,7 @@ type hub struct {
 	ha        *outlet          // nil unless Home Assistant has a broker of its own
 	doors     map[string]*doorway
 	house     *door.House // its own goroutine's, once it runs
+	pictures  *pictures
 	vision    *vision
 	service   *service
 
@@ -128,6 +129,7 @@ func (h *hub) run(ctx context.Context) error {
 	h.house = house
 	h.spawn(ctx, "lockouts", h.keeper.run)
 	h.spawn(ctx, "outlets", h.runOutlets)
+	h.spawn(ctx, "pictures", h.pictures.run)
 	h.spawn(ctx, "recorder", h.recorder.run)
 	h.spawn(ctx, "house", func(ctx context.Context) {
 		defer close(h.gone)
@@ -170,8 +172,9 @@ func (h *hub) openStore(ctx context.Context) (err error) {
 	h.keeper = newKeeper(h.store, h.log)
 	h.service = &service{cfg: h.cfg, store: h.store, past: h.past, users: h.users,
 		note: h.note, changed: h.peopleChanged, faces: h.enroller,
-		blind: h.blind, bus: h.busView, shown: h.shownCert,
+		blind: h.blind, bus: h.busView, shown: h.shownCert, decisions: h.decisions,
 		say: func(p door.Prompt) { h.show(discovery.Prompt(p)) }}
+	h.openPictures()
 	return nil
 }
 

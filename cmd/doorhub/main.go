@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"unicode/utf8"
 
@@ -17,6 +18,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/doorhub/doorhub/broker"
+	"github.com/doorhub/doorhub/door/album"
 	"github.com/doorhub/doorhub/door/store"
 )
 
@@ -49,7 +51,7 @@ type cli struct {
 	Init    initCmd    `cmd:"" help:"Make data folder, keys, certificates, bus users and a config."`
 	Run     runCmd     `cmd:"" help:"Run the hub, or a demo of it."`
 	People  peopleCmd  `cmd:"" help:"Who may come in."`
-	Face    faceCmd    `cmd:"" help:"How well faces are known."`
+	Face    faceCmd    `cmd:"" help:"How well faces are known, whom they are taken for, and why."`
 	Log     logCmd     `cmd:"" help:"Who came and went, and whether the journal is whole."`
 	Try     tryCmd     `cmd:"" help:"Would somebody get in? Opens nothing; exit code 3 is no."`
 	History historyCmd `cmd:"" help:"The database for Grafana: how far it is, and what to send again."`
@@ -189,6 +191,7 @@ func localService(ctx context.Context, cfg Config, st *store.Store, faces func()
 		return nil, err
 	}
 	s := &service{cfg: cfg, store: st, past: p, users: users, faces: faces}
+	s.album = sync.OnceValues(func() (*album.Album, error) { return openAlbum(cfg) })
 	s.changed = func(context.Context) error { return nil }
 	s.blind = func(id string) bool { return !hasVision && cfg.watched(id) }
 	s.shown = func() (*x509.Certificate, error) { return nil, nil }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/doorhub/doorhub/broker"
 	"github.com/doorhub/doorhub/door"
+	"github.com/doorhub/doorhub/door/album"
 	"github.com/doorhub/doorhub/door/face"
 	"github.com/doorhub/doorhub/door/history"
 	"github.com/doorhub/doorhub/door/store"
@@ -32,6 +33,9 @@ type service struct {
 	say     func(door.Prompt)                              // shows at a door what to do; nil: no hub runs
 
 	stopping <-chan struct{} // closed when the hub ends; nil: no hub runs
+
+	album     func() (*album.Album, error)         // the pictures of events
+	decisions func(n int) ([]face.Decision, error) // of the cameras; nil: no hub runs
 
 	lastSeen func() map[string]time.Time       // when something came from each bus user; nil: nobody knows
 	shown    func() (*x509.Certificate, error) // what the running broker shows devices; nil: none runs
@@ -138,7 +142,7 @@ func (s *service) removePerson(ctx context.Context, req whoRequest) (personView,
 	if err := s.store.RemovePerson(ctx, p.ID); err != nil {
 		return personView{}, err
 	}
-	return personView{p, "no"}, s.tell(ctx, door.Record{Kind: door.KindErased, Person: p.ID})
+	return personView{p, "no"}, errors.Join(s.erasePictures(p.ID), s.tell(ctx, door.Record{Kind: door.KindErased, Person: p.ID}))
 }
 
 // factors are those that the request gives.

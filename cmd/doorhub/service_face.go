@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
 
+	"github.com/doorhub/doorhub/door"
 	"github.com/doorhub/doorhub/door/face"
 	"github.com/doorhub/doorhub/door/store"
 )
@@ -102,7 +104,9 @@ func (s *service) faceReport(ctx context.Context, req reportRequest) (faceReport
 	var ns names
 	ns.set(people)
 	house := s.cfg.House
-	c := face.Calibrate(references(faces), nil, max(house.Identify, house.Verify)+alikeMargin)
+	seen, unseen := s.seenFaces(ctx)
+	unread = errors.Join(unread, unseen)
+	c := face.Calibrate(references(faces), seen, max(house.Identify, house.Verify)+alikeMargin)
 	r := faceReport{People: c.People, Compared: c.Compared, Faces: c.Faces, Seen: c.Seen, Refuted: c.Refuted,
 		Genuine: distancesOf(c.Genuine), Impostor: distancesOf(c.Impostor), Thresholds: thresholds(c, house.Identify, house.Verify),
 		Alike: []alikeView{}, Weak: []weakView{}}
@@ -118,6 +122,33 @@ func (s *service) faceReport(ctx context.Context, req reportRequest) (faceReport
 		r.Unread = unread.Error()
 	}
 	return r, nil
+}
+
+// seenFaces are the looks from cameras of which more is known than the face tells: somebody
+// was let in by something else beside it, or the owner said whose it is not. Grants are by
+// faces that were near enough, so that looks at the person come out a little too near.
+func (s *service) seenFaces(ctx context.Context) ([]face.Seen, error) {
+	looks, err := s.store.Looks(ctx, store.LookFilter{})
+	if len(looks) == 0 {
+		return nil, err
+	}
+	sure := map[uint64]bool{}
+	for r, err := range s.store.Records(ctx, store.Filter{After: looks[0].Seq - 1, Kinds: []door.Kind{door.KindGranted}}) {
+		if err != nil {
+			return nil, err
+		}
+		sure[r.Seq] = r.Factors.Has(door.SetOf(door.FaceID)) && r.Factors != door.SetOf(door.FaceID)
+	}
+	var seen []face.Seen
+	for _, l := range looks {
+		switch {
+		case l.Wrong:
+			seen = append(seen, face.Seen{Descriptor: l.Descriptor, Not: l.Person})
+		case sure[l.Seq] && l.Person != "":
+			seen = append(seen, face.Seen{Descriptor: l.Descriptor, Person: l.Person})
+		}
+	}
+	return seen, err
 }
 
 // references are the faces by person, in the order in which people came to have one.

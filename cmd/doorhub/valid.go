@@ -28,6 +28,7 @@ func (c Config) validate() []fault {
 	fs.add([]string{"house"}, c.House.Validate())
 	fs.add([]string{"store"}, c.Store.Validate())
 	fs.add([]string{"face"}, c.Face.Validate())
+	fs.add([]string{"pictures"}, c.Pictures.Validate())
 	fs.add([]string{"broker"}, c.Broker.Validate())
 	fs.add([]string{"home_assistant"}, c.HomeAssistant.Validate())
 	fs.add([]string{"history"}, c.History.Validate())
@@ -44,6 +45,9 @@ func (c Config) validate() []fault {
 		fs.unique(ids, under(at, "id"), s.ID)
 		fs.add(at, door.ValidID(s.ID))
 		fs.add(under(at, "kind"), validSensorKind(s.Kind))
+		if s.Door != "" && !slices.ContainsFunc(c.Doors, func(d Door) bool { return d.ID == s.Door }) {
+			fs.add(under(at, "door"), fmt.Errorf("there is no door %.40q: use one of %s, or leave it empty for all cameras", s.Door, doorIDs(c)))
+		}
 	}
 	// The door opens without the broker's certificate, too: that is a problem of the running
 	// hub, and doorhub broker cert must be able to mend it. So is a file of the history's.

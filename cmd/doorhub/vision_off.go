@@ -6,6 +6,7 @@ import (
 	"context"
 
 	"github.com/doorhub/doorhub/door"
+	"github.com/doorhub/doorhub/door/face"
 )
 
 const hasVision = false
@@ -28,6 +29,8 @@ func (h *hub) openVision(context.Context) error {
 	}
 	return nil
 }
+
+func (h *hub) decisions(int) ([]face.Decision, error) { return nil, errNoVision }
 
 func (*vision) stage(string, door.Side, string) error { return errNoVision }
 

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/doorhub/doorhub/door"
@@ -20,11 +21,13 @@ const hasVision = true
 type vision struct {
 	cfg     Config
 	gallery face.Gallery
+	seen    face.Witness
 	store   *store.Store
 	players map[string]*camera.Player // by door/side; of the demo
 	watched []func() eye
 	lenses  map[string]*lens // by door/side; the first camera there
 	alone   bool             // no hub runs: cameras are opened when they are needed
+	placed  []placed
 
 	mu     sync.Mutex
 	rec    *face.Recogniser
@@ -57,7 +60,20 @@ func (v *vision) close() error {
 // reload takes the faces anew from the store. One that cannot be read costs nobody else.
 func (v *vision) reload(ctx context.Context) error {
 	faces, err := v.store.Faces(ctx)
-	return errors.Join(err, v.gallery.Replace(enrolled(faces)))
+	looks, err2 := v.store.Looks(ctx, store.LookFilter{Wrong: true})
+	return errors.Join(err, err2, v.gallery.Replace(withWrong(enrolled(faces), looks)))
+}
+
+// withWrong adds the looks that were taken for people and are not theirs.
+func withWrong(people []face.Enrolled, wrong []store.Look) []face.Enrolled {
+	for i := range people {
+		for _, l := range wrong {
+			if l.Person == people[i].Person {
+				people[i].Not = append(people[i].Not, l.Descriptor)
+			}
+		}
+	}
+	return people
 }
 
 func enrolled(faces []store.PersonFace) []face.Enrolled {
@@ -135,6 +151,10 @@ func (h *hub) openVision(ctx context.Context) error {
 	if err := h.vision.reload(ctx); err != nil {
 		h.send(door.Fault{Part: "faces", Reason: "unreadable", Detail: err.Error()})
 	}
+	e, err := h.newEvidence()
+	if err != nil {
+		return err
+	}
 	var numbers face.Numbers
 	for _, d := range h.cfg.Doors {
 		for i := range d.Cameras {
@@ -143,7 +163,18 @@ func (h *hub) openVision(ctx context.Context) error {
 			}
 		}
 	}
+	e.watchers = h.vision.placed
+	h.spawn(ctx, "evidence", e.run)
 	return nil
+}
+
+// newEvidence begins to collect what records came of.
+func (h *hub) newEvidence() (*evidence, error) {
+	pen, err := face.NewPen()
+	e := &evidence{cfg: h.cfg, seen: &h.vision.seen, pen: pen, store: h.store, pictures: h.pictures, names: &h.names, clock: h.clock,
+		log: h.log.With("component", "evidence"), queue: make(chan door.Write, evidenceQueue)}
+	h.watchWrites(e.wrote)
+	return e, err
 }
 
 func (h *hub) watchCamera(ctx context.Context, d Door, i int, numbers *face.Numbers) error {
@@ -174,6 +205,8 @@ func (h *hub) watchCamera(ctx context.Context, d Door, i int, numbers *face.Numb
 	if h.cfg.House.JudgesLiveness() {
 		w.JudgeBy(h.vision.newJudge(d.ID, c.Side, h.send))
 	}
+	w.WitnessedBy(&h.vision.seen, h.cfg.pictureWidth())
+	h.vision.placed = append(h.vision.placed, placed{d.ID, c.Side, w})
 	h.vision.watched = append(h.vision.watched, func() eye { return eye{place, cam.Count(), w.Looks()} })
 	h.spawn(ctx, "faces", func(ctx context.Context) { face.Watch(ctx, w, cam.Frames()) })
 	return nil
@@ -217,6 +250,16 @@ func (v *vision) eyes() []eye {
 		all = append(all, look())
 	}
 	return all
+}
+
+// decisions are the newest n of all cameras, the newest last.
+func (h *hub) decisions(n int) ([]face.Decision, error) {
+	var all []face.Decision
+	for _, p := range h.vision.placed {
+		all = append(all, p.watcher.Decisions(n)...)
+	}
+	slices.SortStableFunc(all, func(a, b face.Decision) int { return a.Taken.Compare(b.Taken) })
+	return all[max(0, len(all)-n):], nil
 }
 
 // stage puts a portrait before a camera of the demo; "" clears the doorway.
