@@ -71,6 +71,8 @@ func TestGolden(t *testing.T) {
 		"image":  {Image("front", []byte("a JPEG file")), Image("front", nil)},
 		"bus": {EmbeddedBus("hub", embeddedBus), EmbeddedBus("hub", BusHealth{}),
 			ExternalBus("hub", externalBus), ExternalBus("hub", BusLink{})},
+		"history": {History("hub", HistoryState{Backlog: 12, Refused: 1, Last: record.Time, Problem: "database_down"}),
+			History("hub", HistoryState{}), NoHistory("hub")},
 		"status": {Status("hub", true), Status("hub", false)},
 	}
 	for name, messages := range tests {

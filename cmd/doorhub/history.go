@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"time"
 
+	"github.com/doorhub/doorhub/discovery"
 	"github.com/doorhub/doorhub/door"
 	"github.com/doorhub/doorhub/door/history"
 	"github.com/doorhub/doorhub/door/store"
@@ -25,12 +27,17 @@ const setAside = "set_aside"
 // openHistory sends the journal to the database, if there is one.
 func (h *hub) openHistory(ctx context.Context) (err error) {
 	if h.cfg.History.URL == "" {
+		h.show(discovery.NoHistory(h.cfg.Name))
 		return nil
 	}
+	wake := make(chan struct{}, 1)
 	h.history, err = history.Open(h.cfg.History, history.World{
 		Journal: bookOf{h.store, func() { h.send(asideFault()) }}, Called: h.names.of, Now: h.clock.now, Boot: h.clock.boot, Zone: time.Local,
-		Problem: func(reason, detail string) { h.send(door.Fault{Part: historyName, Reason: reason, Detail: detail}) },
-		Log:     h.log, Took: h.meters.historyTook,
+		Problem: func(reason, detail string) {
+			h.send(door.Fault{Part: historyName, Reason: reason, Detail: detail})
+			nudge(wake)
+		},
+		Log: h.log, Took: h.meters.historyTook,
 	})
 	if err != nil {
 		return err
@@ -43,8 +50,29 @@ func (h *hub) openHistory(ctx context.Context) (err error) {
 		return err
 	}
 	h.watch(func(door.Record) { h.history.Wrote() })
+	nudge(wake)
 	h.spawn(ctx, historyName, h.history.Run)
+	h.spawn(ctx, "history state", func(ctx context.Context) { h.showHistory(ctx, wake) })
 	return nil
+}
+
+// showHistory tells on the bus how the history fares, as often as there is news.
+func (h *hub) showHistory(ctx context.Context, wake chan struct{}) {
+	t := teller{wake: wake, show: h.show, look: func() (discovery.Message, string, error) {
+		aside, err := h.store.Aside(ctx, historyName)
+		st := h.history.Status()
+		s := discovery.HistoryState{Backlog: st.Backlog, Refused: len(aside), Last: st.Last, Problem: st.Reason}
+		return discovery.History(h.cfg.Name, s), gistOfHistory(s), err
+	}}
+	t.run(ctx, func(err error) {
+		h.log.Error("cannot look at the history", "component", "hub", "error", err)
+	})
+}
+
+// gistOfHistory is the same for two states that differ in nothing worth telling.
+func gistOfHistory(s discovery.HistoryState) string {
+	s.Backlog, s.Last = uint64(magnitude(float64(s.Backlog))), s.Last.Truncate(time.Hour)
+	return fmt.Sprintf("%+v", s)
 }
 
 // tellAside has the house know whether records are set aside.

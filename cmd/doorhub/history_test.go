@@ -96,6 +96,7 @@ func TestHistoryRefused(t *testing.T) {
 		c.History.TokenFile = token
 	})
 	h := house.start(t)
+	states := sub(t, h.as("homeassistant"), "doorhub/instance/hub/history")
 	wrong := func(reason string) string {
 		t.Helper()
 		r := h.records.next(t, reason, func(r door.Record) bool {
@@ -104,6 +105,7 @@ func TestHistoryRefused(t *testing.T) {
 		return r.Details[door.DetailText]
 	}
 	wrong("history_file")
+	says(t, states, "doorhub/instance/hub/history", `"problem":"history_file"`)
 	must(t, os.WriteFile(token, []byte("root:secretly-wrong\n"), 0o600))
 	said := wrong("database_token")
 	must(t, os.WriteFile(token, []byte("root:right\n"), 0o600))
@@ -116,6 +118,7 @@ func TestHistoryRefused(t *testing.T) {
 	h.records.next(t, "all well", func(r door.Record) bool {
 		return r.Kind == door.KindProblemGone && r.Details[door.DetailPart] == historyName
 	})
+	says(t, states, "doorhub/instance/hub/history", `"problem":null`)
 	h.caughtUp()
 	db.wantWhole(h.store.Head().Seq)
 }
