@@ -16,7 +16,7 @@ const green = "\x1b[32m"
 
 // lines are what a reader sees of the report.
 func (r faceReport) lines(rate float64) []topLine {
-	ls := []topLine{{text: fmt.Sprintf("%s with a face, %s enrolled; from cameras: %s at known people, %d taken back with `face not`",
+	ls := []topLine{{text: fmt.Sprintf("%s with a face, %s enrolled; from cameras: %s that opened with another factor, %d taken back with `face not`",
 		counted(r.People, "person", "people"), counted(r.Faces, "look", "looks"), counted(r.Seen, "look", "looks"), r.Refuted)}}
 	if r.Compared < r.People {
 		ls = append(ls, topLine{text: fmt.Sprintf("%d of the people, drawn at random, were compared with one another", r.Compared)})
@@ -124,6 +124,9 @@ func (r faceReport) table() []topLine {
 			l.colour = bold
 		}
 		ls = append(ls, l)
+	}
+	if r.Seen > 0 {
+		ls = append(ls, topLine{"Of looks from cameras only those count that opened: the person was perhaps not known in more of them.", faint})
 	}
 	return append(ls, topLine{"In brackets: where the rate lies with 95 % confidence (Clopper-Pearson), counting each person, and each pair of people, once.", faint})
 }

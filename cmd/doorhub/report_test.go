@@ -7,9 +7,11 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/doorhub/doorhub/door"
 	"github.com/doorhub/doorhub/door/face"
 	"github.com/doorhub/doorhub/door/store"
 )
@@ -69,6 +71,63 @@ func TestFaceReport(t *testing.T) {
 		}
 		if r.Advice[0].Rate*13 != r.Advice[1].Rate {
 			t.Errorf("identify compares with 13: its rate is %v of %v", r.Advice[0].Rate, r.Advice[1].Rate)
+		}
+	})
+}
+
+// keepLooks has records in the journal, each with the first face of a person before the camera.
+func (h *cliHouse) keepLooks(wrong bool, recs ...door.Record) {
+	h.t.Helper()
+	st := h.store()
+	ctx := h.t.Context()
+	faces, err := st.Faces(ctx)
+	must(h.t, err)
+	recs, err = st.Append(ctx, recs)
+	must(h.t, err)
+	for _, r := range recs {
+		l := store.Look{Seq: r.Seq, Time: r.Time, Person: r.Person, Near: []door.Match{{Person: r.Person, Distance: 0.1}}}
+		for _, f := range faces {
+			if f.Person == r.Person {
+				l.Descriptor = f.Descriptor
+			}
+		}
+		l.Descriptor[0] += 0.125
+		must(h.t, st.KeepLook(ctx, l))
+		if wrong {
+			_, err := st.MarkLook(ctx, r.Seq, true)
+			must(h.t, err)
+		}
+	}
+	must(h.t, st.Close())
+}
+
+// Looks from cameras count as the person's where something else said so, too, and as somebody
+// else's where the owner said that.
+func TestFaceReportOfLooksFromCameras(t *testing.T) {
+	seen := func(kind door.Kind, person string, factors ...door.Factor) door.Record {
+		return door.Record{Time: time.Now().UTC(), Door: "front", Kind: kind, Side: door.Entry, Person: person, Factors: door.SetOf(factors...)}
+	}
+	bothWays(t, func(h *cliHouse) {
+		h.enrolMany(3, 2)
+		h.keepLooks(false, seen(door.KindGranted, "p1", door.PIN, door.FaceID), seen(door.KindGranted, "p2", door.FaceID),
+			seen(door.KindSeen, "p1", door.FaceID), seen(door.KindDenied, "p1", door.PIN, door.FaceID))
+		h.keepLooks(true, seen(door.KindSeen, "p3", door.FaceID), seen(door.KindGranted, "p1", door.PIN, door.FaceID))
+	}, func(t *testing.T, h *cliHouse) {
+		var r faceReport
+		must(t, json.Unmarshal([]byte(h.ok("--json", "face", "report")), &r))
+		// 6 enrolled looks, each against the other of its person and the two others; one look of
+		// p1 against p1, p2 and p3; two that were not p3 and p1.
+		if r.Seen != 1 || r.Refuted != 2 || r.Genuine.Comparisons != 6+1 || r.Impostor.Comparisons != 12+2+2 {
+			t.Errorf("got %+v", r)
+		}
+		if at := r.Impostor.Spread.Least; at < 0.12 || at > 0.13 {
+			t.Errorf("the looks that were taken back are %v off, want 0.125", at)
+		}
+		out := h.ok("face", "report")
+		for _, line := range []string{"from cameras: 1 look that opened with another factor, 2 taken back with `face not`", "only those count that opened"} {
+			if !strings.Contains(out, line) {
+				t.Errorf("%q is missing:\n%s", line, out)
+			}
 		}
 	})
 }

@@ -21,7 +21,7 @@ type faceReport struct {
 	People     int             `json:"people"`   // with a face
 	Compared   int             `json:"compared"` // of these
 	Faces      int             `json:"faces"`    // enrolled
-	Seen       int             `json:"seen"`     // looks from cameras at known people
+	Seen       int             `json:"seen"`     // looks from cameras that opened with another factor
 	Refuted    int             `json:"refuted"`  // looks from cameras that the owner took back
 	Genuine    distancesView   `json:"genuine"`  // at the same person
 	Impostor   distancesView   `json:"impostor"` // at others
@@ -124,31 +124,39 @@ func (s *service) faceReport(ctx context.Context, req reportRequest) (faceReport
 	return r, nil
 }
 
-// seenFaces are the looks from cameras of which more is known than the face tells: somebody
-// was let in by something else beside it, or the owner said whose it is not. Grants are by
-// faces that were near enough, so that looks at the person come out a little too near.
-func (s *service) seenFaces(ctx context.Context) ([]face.Seen, error) {
-	looks, err := s.store.Looks(ctx, store.LookFilter{})
+// mostSeen is how many looks from cameras at known people count: the newest, so that comparing
+// them with everybody takes a second or so.
+const mostSeen = 2000
+
+// seenFaces are the looks from cameras of which more is known than the face says: those that opened
+// a door together with another factor are the person's, and those that the owner took back are
+// not. Grants are by faces that were near enough, so that looks at the person come out a little
+// too near. What cannot be read back is left out and named in the error.
+func (s *service) seenFaces(ctx context.Context) (seen []face.Seen, err error) {
+	looks, unread := s.store.Looks(ctx, store.LookFilter{})
 	if len(looks) == 0 {
-		return nil, err
+		return nil, unread
 	}
-	sure := map[uint64]bool{}
-	for r, err := range s.store.Records(ctx, store.Filter{After: looks[0].Seq - 1, Kinds: []door.Kind{door.KindGranted}}) {
+	granted := map[uint64]string{}
+	for r, err := range s.store.Records(ctx, store.Filter{Kinds: []door.Kind{door.KindGranted}, After: looks[0].Seq - 1}) {
 		if err != nil {
-			return nil, err
+			return nil, errors.Join(unread, err)
 		}
-		sure[r.Seq] = r.Factors.Has(door.SetOf(door.FaceID)) && r.Factors != door.SetOf(door.FaceID)
+		if r.Factors.Has(door.SetOf(door.FaceID)) && len(r.Factors.Factors()) > 1 {
+			granted[r.Seq] = r.Person
+		}
 	}
-	var seen []face.Seen
-	for _, l := range looks {
+	known := 0
+	for _, l := range slices.Backward(looks) {
 		switch {
 		case l.Wrong:
 			seen = append(seen, face.Seen{Descriptor: l.Descriptor, Not: l.Person})
-		case sure[l.Seq] && l.Person != "":
+		case l.Person != "" && granted[l.Seq] == l.Person && known < mostSeen:
 			seen = append(seen, face.Seen{Descriptor: l.Descriptor, Person: l.Person})
+			known++
 		}
 	}
-	return seen, err
+	return seen, unread
 }
 
 // references are the faces by person, in the order in which people came to have one.
