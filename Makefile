@@ -103,6 +103,27 @@ bench-broker: toolchain packages-test ## set the broker beside Debian's mosquitt
 		$(GO) test $(TEST_FLAGS) -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -timeout 10m ./broker | \
 		tee /dev/stderr | .ci/bench-table
 
+# The peer is Python, with a dlib of its own that pip compiles: minutes, the first time.
+PEER := build/tools/face_recognition-1.3.0/bin/python
+
+.PHONY: bench-peer
+bench-peer: toolchain packages models announce $(PEER) ## set faces beside the Python package face_recognition, as a table
+	@test -n '$(DOORHUB_FACES)' || { \
+		echo 'NOTHING TO COMPARE ON: set DOORHUB_FACES to a folder with crowd12.jpg and portraits' >&2; exit 1; }
+	@echo 'measuring (about 5 minutes on a PC); nothing else should run meanwhile' >&2
+	@mkdir -p build/tmp
+	@$(VISION) export TMPDIR=$(CURDIR)/build/tmp DOORHUB_PEER=$(abspath $(PEER)); \
+		$(GO) test $(TEST_FLAGS) -run '^$$' -bench 'Peer|Crowd|Near' -benchtime $(BENCHTIME) -timeout 20m ./door/face | \
+		tee /dev/stderr | .ci/bench-table
+
+$(PEER):
+	@command -v cmake >/dev/null && python3 -c 'import ensurepip' 2>/dev/null || { \
+		echo 'NOTHING TO COMPARE WITH: apt-get install python3-venv python3-dev cmake' >&2; exit 1; }
+	@echo 'installing face_recognition 1.3.0 (compiles dlib: some minutes)'
+	@python3 -m venv $(dir $(PEER))..
+	@$(dir $(PEER))pip install --quiet --progress-bar off 'setuptools<81' face_recognition==1.3.0 dlib==20.0.1 || \
+		{ rm -rf $(dir $(PEER))..; exit 1; }
+
 .PHONY: picture
 picture: build ## draw the README's picture of the demo's scene
 	@deploy/pictures/draw.sh deploy/pictures/scene.svg build/doorhub run --demo --once

@@ -33,7 +33,7 @@ type Config struct {
 // Defaults returns the settings of an owner who has chosen none.
 func Defaults() Config {
 	return Config{MinFace: 80, MaxPictures: 10, Blur: 40,
-		Idle: 150 * time.Millisecond, Every: 150 * time.Millisecond, Gone: 1500 * time.Millisecond,
+		Idle: 100 * time.Millisecond, Every: 150 * time.Millisecond, Gone: 1500 * time.Millisecond,
 		Recognisers: 1, Faces: 32, Smallest: 80, Full: 3 * time.Second, Refresh: 2 * time.Second, Decisions: 200}
 }
 
