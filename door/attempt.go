@@ -2,6 +2,7 @@ package door
 
 import (
 	"maps"
+	"math"
 	"strconv"
 	"time"
 )
@@ -25,13 +26,13 @@ type attempt struct {
 
 // claims are the factors of one person but for the face.
 type claims struct {
-	at       map[Factor]time.Duration
-	given    Set     // all since the first, also those too old by now
-	faced    bool    // a face came since
-	distance float64 // the nearest one came
-	spoofed  bool
-	track    int   // the face that was a picture, else the nearest
-	proven   proof // the most that spoke for one that came near enough
+	at      map[Factor]time.Duration
+	given   Set  // all since the first, also those too old by now
+	faced   bool // a face came since
+	look    look // by which it came nearest
+	spoofed bool
+	track   int   // the face that was a picture, else the nearest
+	proven  proof // the most that spoke for one that came near enough
 }
 
 const refusalShown = 4 * time.Second
@@ -176,14 +177,14 @@ func (a *attempt) notice(person string, c *claims, s *sighting) {
 		c.spoofed, c.track = true, s.track
 		return
 	}
-	d := s.distance(person)
-	if !c.faced || d < c.distance {
-		c.faced, c.distance = true, d
+	l := s.to(person)
+	if !c.faced || l.distance < c.look.distance {
+		c.faced, c.look = true, l
 		if !c.spoofed {
 			c.track = s.track
 		}
 	}
-	if d <= a.House.cfg.Verify {
+	if l.distance <= a.House.cfg.Verify {
 		c.proven = max(c.proven, sure)
 	}
 }
@@ -249,7 +250,7 @@ func (a *attempt) giveUp(person string) {
 	r := Record{Person: person, Factors: given, Reason: a.why(c, v),
 		Details: map[string]string{DetailMissing: v.Missing.String()}}
 	if c.faced {
-		r.Details[DetailDistance] = distanceText(c.distance)
+		maps.Copy(r.Details, c.look.details())
 	}
 	a.deny(Write{Record: r, Track: c.track}, SayDenied)
 }
@@ -264,7 +265,7 @@ func (a *attempt) why(c *claims, v Verdict) string {
 		return ReasonSpoof
 	case !c.faced:
 		return ReasonNoFace
-	case c.distance > a.House.cfg.Verify:
+	case c.look.distance > a.House.cfg.Verify:
 		return ReasonFaceMismatch
 	case v.Unproven != "":
 		return ReasonUnsure
@@ -278,7 +279,10 @@ func (a *attempt) deny(w Write, say Saying) {
 	a.say(say, w.Record.Person, refusalShown)
 }
 
-func distanceText(d float64) string { return strconv.FormatFloat(d, 'f', 2, 64) }
+// distanceText has two digits, and no minus before nothing.
+func distanceText(d float64) string {
+	return strconv.FormatFloat(math.Round(d*100)/100+0, 'f', 2, 64)
+}
 
 // forgetStrangers drops what was shown by people who are no longer known.
 func (p *portal) forgetStrangers() {
@@ -297,6 +301,9 @@ func (p *portal) forgetStrangers() {
 			maps.DeleteFunc(s.near, func(id string, _ look) bool { return stranger(id) })
 			if stranger(s.who) {
 				s.who = ""
+			}
+			if stranger(s.nearest.Person) || stranger(s.second.Person) {
+				s.nearest, s.second = Match{}, Match{} // till the next look
 			}
 		}
 	}

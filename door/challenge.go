@@ -81,7 +81,8 @@ func (a *attempt) renew(person string, s *sighting) {
 		}
 	}
 	if l, ok := s.near[person]; ok && a.fresh(l.at) {
-		s.near[person] = look{l.distance, a.now.Mono}
+		l.at = a.now.Mono
+		s.near[person] = l
 	}
 	if s.who == person && a.fresh(s.whoLook.at) {
 		s.whoLook.at = a.now.Mono

@@ -7,7 +7,11 @@ const (
 	DetailReader   = "reader"    // which reader of the door: denied, lockout
 	DetailFor      = "for"       // duration: lockout (how long), closed (how long it was open)
 	DetailMissing  = "missing"   // set: denied, what the nearest policy still wanted
-	DetailDistance = "distance"  // granted, denied, seen: the face's distance
+	DetailDistance = "distance"  // granted, denied, seen: the face's distance to the person of the record; 1.00 is nowhere near
+	DetailRunnerUp = "runner_up" // ... person id: the nearest of all others
+	DetailMargin   = "margin"    // ... by how much farther they are; negative where a claim was verified and another was nearer
+	DetailNearest  = "nearest"   // seen and nobody identified: id of the person who came nearest, for whom the face was not taken
+	DetailNearness = "nearness"  // ... at what distance
 	DetailLiveness = "liveness"  // granted, seen: how the face was judged: unjudged, unsure, live, challenge
 	DetailWhy      = "why"       // denied for a challenge: what was wrong with it
 	DetailTurns    = "turns"     // denied for a challenge: turns done, of turns asked for, as "1/3"

@@ -9,6 +9,8 @@ import (
 // sighting is one face, over the looks at it.
 type sighting struct {
 	near     map[string]look // by person, the last look that was theirs 1:1, else the nearest
+	nearest  Match           // of all people, in the last look; Person "": nobody, with
+	second   Match           // the next
 	last     time.Duration
 	track    int
 	liveness Liveness
@@ -26,6 +28,7 @@ type sighting struct {
 type look struct {
 	distance float64
 	at       time.Duration
+	rival    Match // the nearest of all others; Person "": nobody
 }
 
 const (
@@ -34,13 +37,16 @@ const (
 	farAway       = 1.0             // the distance of a face that is nowhere near a person's
 )
 
-// distance returns how near the face came to a person's.
-func (s *sighting) distance(person string) float64 {
+// to returns the look by which the face came nearest to a person's.
+func (s *sighting) to(person string) look {
 	if l, ok := s.near[person]; ok {
-		return l.distance
+		return l
 	}
-	return farAway
+	return look{distance: farAway, rival: s.nearest}
 }
+
+// distance returns how near the face came to a person's.
+func (s *sighting) distance(person string) float64 { return s.to(person).distance }
 
 // face takes one look at one face. Where it could be the face of several who are claimed, the
 // nearest is judged first.
@@ -70,23 +76,48 @@ func (a *attempt) look(s *sighting, in Face) {
 	s.last, s.liveness = now, in.Liveness
 	if in.Liveness == Spoof { // nothing that this face showed before counts either
 		s.near, s.who, s.turned = map[string]look{}, "", false
+		s.nearest, s.second = Match{}, Match{}
 		a.lose(in.Track, WhySpoof)
 		return
 	}
+	s.nearest, s.second = a.nearestTwo(in.Near)
 	for i, m := range in.Near {
-		if _, ok := a.people[m.Person]; !ok || !(m.Distance >= 0 && m.Distance <= farAway) { // also refuses NaN
+		if !a.credible(m) {
 			continue
 		}
+		l := look{m.Distance, now, s.nearest}
+		if m.Person == s.nearest.Person {
+			l.rival = s.second
+		}
 		if old, ok := s.near[m.Person]; !ok || m.Distance <= max(old.distance, a.House.cfg.Verify) || !a.fresh(old.at) {
-			s.near[m.Person] = look{m.Distance, now}
+			s.near[m.Person] = l
 		}
 		if i == 0 && m.Distance <= a.House.cfg.Identify {
-			s.who, s.whoLook = m.Person, look{m.Distance, now}
+			s.who, s.whoLook = m.Person, l
 		}
 	}
 	if s.who != "" && a.counts(s) {
 		s.logAt = 0
 	}
+}
+
+// credible reports whether a match is with somebody known, at a distance that can be.
+func (a *attempt) credible(m Match) bool {
+	_, known := a.people[m.Person]
+	return known && m.Distance >= 0 && m.Distance <= farAway // also refuses NaN
+}
+
+func (a *attempt) nearestTwo(near []Match) (nearest, second Match) {
+	for _, m := range near {
+		switch {
+		case !a.credible(m), m.Person == nearest.Person:
+		case nearest.Person == "":
+			nearest = m
+		case second.Person == "":
+			second = m
+		}
+	}
+	return nearest, second
 }
 
 // counts reports whether a face is judged as far as it will be without a challenge.
@@ -201,7 +232,30 @@ func (a *attempt) faceDetails(s *sighting, l look) map[string]string {
 	if a.proof(s) == byChallenge {
 		alive = string(LivenessChallenge)
 	}
-	return map[string]string{DetailDistance: distanceText(l.distance), DetailLiveness: alive}
+	details := l.details()
+	details[DetailLiveness] = alive
+	return details
+}
+
+// details tells how near a look came to a person, and that of all others who came nearest.
+func (l look) details() map[string]string {
+	details := map[string]string{DetailDistance: distanceText(l.distance)}
+	if l.rival.Person != "" {
+		details[DetailRunnerUp], details[DetailMargin] = l.rival.Person, distanceText(l.rival.Distance-l.distance)
+	}
+	return details
+}
+
+// strangerDetails tells who came nearest to a face that was taken for nobody.
+func (s *sighting) strangerDetails() map[string]string {
+	if s.nearest.Person == "" {
+		return nil
+	}
+	details := map[string]string{DetailNearest: s.nearest.Person, DetailNearness: distanceText(s.nearest.Distance)}
+	if s.second.Person != "" {
+		details[DetailRunnerUp], details[DetailMargin] = s.second.Person, distanceText(s.second.Distance-s.nearest.Distance)
+	}
+	return details
 }
 
 // lapse logs a face that nobody was identified by in time.
@@ -211,7 +265,7 @@ func (a *attempt) lapse(s *sighting) {
 	case s.liveness == Spoof:
 		a.seen(s, Record{Reason: ReasonSpoof})
 	case s.who == "":
-		a.seen(s, Record{})
+		a.seen(s, Record{Details: s.strangerDetails()})
 	case a.claims[s.who] == nil: // else what becomes of the claim says it
 		a.greet(s)
 	}

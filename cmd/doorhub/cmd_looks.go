@@ -107,7 +107,7 @@ func (d decisionView) aliveText() string {
 
 func (d decisionView) tookText() string {
 	var texts []string
-	for _, stage := range []string{"find", "measure", "describe", "match"} {
+	for _, stage := range []string{"gate", "find", "measure", "describe", "match"} {
 		texts = append(texts, fmt.Sprintf("%s %.1f", stage, float64(d.Took[stage])/1000))
 	}
 	return strings.Join(texts, " ") + " ms"
