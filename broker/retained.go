@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"maps"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -34,11 +35,15 @@ func (r *retained) note(topic string, record uint64, log *keptLog) {
 }
 
 // unkept reports whether what is retained on a topic goes with the process: raw input, figures
-// of the broker and the history that would wear out an SD card for what a restart makes anew, and pictures,
-// which must lie nowhere once they have been erased.
+// that would wear out an SD card for what a restart makes anew, and pictures, which must lie
+// nowhere once they have been erased.
 func unkept(topic string) bool {
-	return strings.HasPrefix(topic, "$") || Match("doorhub/in/#", topic) ||
-		Match("doorhub/instance/+/broker", topic) || Match("doorhub/instance/+/history", topic) || Match("doorhub/door/+/image", topic)
+	if strings.HasPrefix(topic, "$") {
+		return true
+	}
+	return slices.ContainsFunc([]string{"doorhub/in/#", "doorhub/instance/+/broker", "doorhub/instance/+/journal",
+		"doorhub/instance/+/history", "doorhub/sensor/+/health", "doorhub/door/+/image"},
+		func(filter string) bool { return Match(filter, topic) })
 }
 
 // retain makes a message the one that is retained on its topic; one without a payload, none. It

@@ -172,3 +172,9 @@ func ParseReading(topic string, payload []byte) (sensor string, open bool, err e
 func Birth(topic string, payload []byte, birth string) bool {
 	return topic == birth && string(payload) == online
 }
+
+// Death reports whether a message is Home Assistant saying that it goes, or its last will that it
+// has gone.
+func Death(topic string, payload []byte, birth string) bool {
+	return topic == birth && string(payload) == offline
+}

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -25,19 +26,39 @@ type Config struct {
 	PasswordFile string `yaml:"password_file"` // holds that user's password; "": none
 	CA           string `yaml:"ca"`            // PEM file that vouches for an mqtts broker; "": the system's
 
+	Inside InsideMode `yaml:"inside"` // what is told of who is inside: names, count or off
+	People bool       `yaml:"people"` // tell of each person whether they are inside
+
 	PlaintextAnywhere bool `yaml:"plaintext_anywhere"` // allow an mqtt broker on another machine: password and remote codes can then be read on the way
+}
+
+// InsideMode is how much is told of who is inside.
+type InsideMode string
+
+// The modes.
+const (
+	InsideNames InsideMode = "names" // how many, and who
+	InsideCount InsideMode = "count" // how many
+	InsideOff   InsideMode = "off"   // nothing
+)
+
+func (m InsideMode) validate() error {
+	if !slices.Contains([]InsideMode{InsideNames, InsideCount, InsideOff}, m) {
+		return fmt.Errorf("inside: %q: use names, count or off", string(m))
+	}
+	return nil
 }
 
 // Defaults returns what suits a Home Assistant with untouched MQTT options on the hub's own bus.
 func Defaults() Config {
-	return Config{Enabled: true, Prefix: "homeassistant", Birth: "homeassistant/status"}
+	return Config{Enabled: true, Prefix: "homeassistant", Birth: "homeassistant/status", Inside: InsideNames}
 }
 
 // Validate reports all that is wrong, each with what would be right.
 func (c Config) Validate() error {
 	return errors.Join(
 		validTopic("prefix", c.Prefix), validTopic("birth", c.Birth),
-		c.validBroker(), c.validLogin())
+		c.validBroker(), c.validLogin(), c.Inside.validate())
 }
 
 func validTopic(key, topic string) error {

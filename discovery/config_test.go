@@ -23,9 +23,11 @@ broker: mqtts://homeassistant.local:8883
 user: doorhub
 password_file: /etc/doorhub/ha-password
 ca: /etc/doorhub/ha-ca.pem
+inside: count
+people: true
 `
 	want := Config{Prefix: "ha", Birth: "ha/status", Broker: "mqtts://homeassistant.local:8883",
-		User: "doorhub", PasswordFile: "/etc/doorhub/ha-password", CA: "/etc/doorhub/ha-ca.pem"}
+		User: "doorhub", PasswordFile: "/etc/doorhub/ha-password", CA: "/etc/doorhub/ha-ca.pem", Inside: InsideCount, People: true}
 	got := Defaults()
 	decoder := yaml.NewDecoder(strings.NewReader(file))
 	decoder.KnownFields(true)
@@ -63,6 +65,7 @@ func TestConfigRefuses(t *testing.T) {
 		"unreadable":       {func(c *Config) { c.Broker = "mqtt://ann:hunter2%zz@host:1883" }, "mqtt://host:1883"},
 		"password alone":   {func(c *Config) { c.Broker, c.PasswordFile = "mqtt://host:1883", "p" }, "set user too"},
 		"user, no broker":  {func(c *Config) { c.User = "doorhub" }, "set broker too"},
+		"inside unknown":   {func(c *Config) { c.Inside = "some" }, "names, count or off"},
 		"ca without tls":   {func(c *Config) { c.Broker, c.CA = "mqtt://host:1883", "ca.pem" }, "mqtts://"},
 	}
 	for name, test := range tests {

@@ -1,10 +1,8 @@
 package discovery
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 )
 
 // Support is where an owner finds help; Home Assistant shows it beside the device.
@@ -34,7 +32,22 @@ type Door struct {
 	Name    string // for people, as "Front door"; "": the id
 	Area    string // suggested area, as "Hall"; "": none
 	Contact bool   // it has a contact
+	Readers bool   // it has a keypad, a camera or the like, whose users are told what to do
+	Faces   bool   // it has a camera, so that liveness means something
 	Picture bool   // the picture of its last event is told, by Image
+	Stills  bool   // what its camera sees is told while somebody is there, by Still
+}
+
+// House is what belongs to no single door.
+type House struct {
+	Inside  bool // how many are inside is told
+	History bool // there is a database that the journal is sent to
+}
+
+// Resident is a person as Home Assistant shall show them.
+type Resident struct {
+	ID   string // door.Person.ID
+	Name string // what they are called; "": the id
 }
 
 // Sensor is an intrusion sensor as Home Assistant shall show it.
@@ -71,20 +84,43 @@ func DoorDevice(id string) string { return "doorhub_door_" + id }
 // SensorDevice is DoorDevice for a sensor.
 func SensorDevice(id string) string { return "doorhub_sensor_" + id }
 
-// Device returns the discovery message of a door: one device with its lock, the last person
-// recognised there and, where there are, its contact and last picture. To be sent at start,
-// after every birth of Home Assistant, and when something of it changes.
+// PersonDevice is DoorDevice for a person.
+func PersonDevice(id string) string { return "doorhub_person_" + id }
+
+// HouseDevice is DoorDevice for what belongs to no single door. It does not name the hub, as the
+// topics of the house do not.
+const HouseDevice = "doorhub_house"
+
+// Device returns the discovery message of a door: one device with all that the door has. To be
+// sent at start, after every birth of Home Assistant, and when something of it changes.
 func Device(d Door, hub Hub) Message {
 	id := DoorDevice(d.ID)
-	return config(id, hub, deviceInfo{
-		Identifiers: []string{id}, Name: name(d.Name, d.ID), Manufacturer: maker, Model: "Door",
-		SWVersion: name(hub.Version, ""), SuggestedArea: name(d.Area, ""),
-	}, map[string]any{
+	parts := map[string]any{
 		"lock":    lockOf(d, id),
+		"relock":  relockOf(d, id),
 		"person":  personOf(d, id),
-		"contact": contactOf(d, id),
-		"picture": pictureOf(d, id),
-	})
+		"access":  accessOf(d, id),
+		"problem": problemOf(id, slug(d.ID), doorTopic(d.ID, "problem")),
+		"grant":   grantOf(d, id),
+		"policy":  policyOf(d, id),
+	}
+	if d.Contact {
+		parts["contact"] = contactOf(d, id)
+	}
+	if d.Readers {
+		parts["prompt"] = promptOf(d, id)
+	}
+	if d.Faces {
+		parts["liveness"] = livenessOf(d, id)
+	}
+	if d.Picture {
+		parts["picture"] = pictureOf(d, id)
+	}
+	if d.Stills {
+		parts["camera"] = cameraOf(d, id)
+	}
+	return config(id, hub, deviceInfo{Name: name(d.Name, d.ID), Model: "Door", SuggestedArea: name(d.Area, "")},
+		parts, doorTopic(d.ID, "status"))
 }
 
 // Window returns the discovery message of an intrusion sensor. An unknown class counts as
@@ -94,93 +130,50 @@ func Window(s Sensor, hub Hub) Message {
 	if class.Validate() != nil {
 		class = ClassOpening
 	}
-	return config(id, hub, deviceInfo{
-		Identifiers: []string{id}, Name: name(s.Name, s.ID), Manufacturer: maker, Model: "Intrusion sensor",
-		SWVersion: name(hub.Version, ""), SuggestedArea: name(s.Area, ""),
-	}, map[string]any{
-		"contact": opening(id+"_contact", "binary_sensor."+slug(s.ID), nil, class, sensorTopic(s.ID, "contact")),
-	})
+	contact := opening(common{Platform: "binary_sensor", UniqueID: id + "_contact", EntityID: "binary_sensor." + slug(s.ID)},
+		class, sensorTopic(s.ID, "contact"))
+	return config(id, hub, deviceInfo{Name: name(s.Name, s.ID), Model: "Intrusion sensor", SuggestedArea: name(s.Area, "")},
+		map[string]any{"contact": contact, "status": sensorStatusOf(s, id, hub), "seen": lastSeenOf(s, id, hub)},
+		sensorTopic(s.ID, "status"))
 }
 
-// Remove returns the message that makes Home Assistant forget the device that DoorDevice or
-// SensorDevice names, with all its entities.
-func Remove(device string, hub Hub) Message {
-	return state(configTopic(hub.Prefix, device), []byte{})
+// Home returns the discovery message of what belongs to no single door.
+func Home(h House, hub Hub) Message {
+	parts := map[string]any{
+		"event":   houseEventOf(),
+		"status":  hubStatusOf(hub),
+		"problem": problemOf(HouseDevice, maker, houseTopic("problem")),
+		"journal": journalOf(hub),
+		"clock":   clockOf(hub),
+	}
+	if h.Inside {
+		parts["inside"] = insideOf()
+	}
+	if h.History {
+		parts["backlog"] = backlogOf(hub)
+	}
+	return config(HouseDevice, hub, deviceInfo{Name: maker, Model: "House"}, parts)
 }
 
-// DeviceFilter is what the hub subscribes to for Orphan.
-func DeviceFilter(hub Hub) string { return configTopic(hub.Prefix, "+") }
-
-// Orphan reports whether a message from DeviceFilter, which the broker has kept, is this
-// hub's own and yet for a door or sensor that it no longer has; keep lists the devices, by
-// DoorDevice and SensorDevice, that it has. The message returned removes the device.
-func Orphan(topic string, payload []byte, hub Hub, keep []string) (Message, bool) {
-	device, ok := strings.CutPrefix(topic, hub.Prefix+"/device/")
-	device, isConfig := strings.CutSuffix(device, "/config")
-	if !ok || !isConfig || slices.Contains(keep, device) {
-		return Message{}, false
-	}
-	var c struct {
-		Origin       origin         `json:"o"`
-		Availability []availability `json:"availability"`
-	}
-	if json.Unmarshal(payload, &c) != nil || c.Origin.Name != maker || len(c.Availability) != 1 ||
-		c.Availability[0].Topic != statusTopic(hub.Instance) {
-		return Message{}, false
-	}
-	return Remove(device, hub), true
+// Known returns the discovery message of a person, whose whereabouts Whereabouts tells. Home
+// Assistant makes the entity's id of the first name that it hears, and keeps it.
+func Known(r Resident, hub Hub) Message {
+	id := PersonDevice(r.ID)
+	return config(id, hub, deviceInfo{Name: name(r.Name, r.ID), Model: "Person"}, map[string]any{"inside": whereaboutsOf(r, id)})
 }
 
-func config(id string, hub Hub, dev deviceInfo, parts map[string]any) Message {
+func config(id string, hub Hub, dev deviceInfo, parts map[string]any, alive ...string) Message {
+	dev.Identifiers, dev.Manufacturer, dev.SWVersion = []string{id}, maker, name(hub.Version, "")
+	available := []availability{}
+	for _, topic := range append([]string{statusTopic(hub.Instance)}, alive...) {
+		available = append(available, availability{Topic: topic, Available: online, NotAvailable: offline})
+	}
 	return state(configTopic(hub.Prefix, id), encode(deviceConfig{
 		Device:       dev,
 		Origin:       origin{Name: maker, SWVersion: name(hub.Version, ""), SupportURL: Support},
-		Availability: []availability{{Topic: statusTopic(hub.Instance), Available: online, NotAvailable: offline}},
+		Availability: available,
+		Mode:         "all",
 		QoS:          atLeastOnce,
 		Components:   parts,
 	}))
-}
-
-func lockOf(d Door, id string) lockEntity {
-	return lockEntity{
-		Platform: "lock", UniqueID: id + "_lock", EntityID: "lock." + slug(d.ID),
-		StateTopic: doorTopic(d.ID, "lock"), Locked: "LOCKED", Locking: "LOCKING",
-		Unlocked: "UNLOCKED", Unlocking: "UNLOCKING", Jammed: "JAMMED",
-		CommandTopic: commandTopic(d.ID), CommandTemplate: CommandTemplate, CodeFormat: CodeFormat,
-		Lock: wordLock, Unlock: wordUnlock,
-	}
-}
-
-func personOf(d Door, id string) personEntity {
-	topic := doorTopic(d.ID, "person")
-	return personEntity{
-		Platform: "sensor", UniqueID: id + "_person", EntityID: "sensor." + slug(d.ID) + "_last_person",
-		Name: "Last person", Icon: "mdi:account-clock",
-		StateTopic: topic, ValueTemplate: "{{ value_json.name }}", AttributesTopic: topic,
-	}
-}
-
-func pictureOf(d Door, id string) any {
-	if !d.Picture {
-		return absent{Platform: "image"}
-	}
-	return imageEntity{
-		Platform: "image", UniqueID: id + "_picture", EntityID: "image." + slug(d.ID) + "_last_picture",
-		Name: "Last picture", ImageTopic: doorTopic(d.ID, "image"), ContentType: "image/jpeg",
-	}
-}
-
-func contactOf(d Door, id string) any {
-	if !d.Contact {
-		return absent{Platform: "binary_sensor"}
-	}
-	called := "Contact"
-	return opening(id+"_contact", "binary_sensor."+slug(d.ID)+"_contact", &called, ClassDoor, doorTopic(d.ID, "contact"))
-}
-
-func opening(unique, entity string, called *string, class Class, topic string) contactEntity {
-	return contactEntity{
-		Platform: "binary_sensor", UniqueID: unique, EntityID: entity, Name: called,
-		DeviceClass: class, StateTopic: topic, Open: wordOpen, Closed: wordClosed,
-	}
 }

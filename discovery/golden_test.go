@@ -20,7 +20,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 
 var hub = Hub{Prefix: "homeassistant", Instance: "hub", Version: "0.1.0"}
 
-var front = Door{ID: "front", Name: "Front door", Area: "Hall", Contact: true, Picture: true}
+var front = Door{ID: "front", Name: "Front door", Area: "Hall", Contact: true, Readers: true, Faces: true, Picture: true, Stills: true}
 
 var record = door.Record{
 	Seq:  42,
@@ -43,6 +43,11 @@ var embeddedBus = BusHealth{
 
 var externalBus = BusLink{
 	URL: "mqtts://broker.lan:8883", Up: true, Since: time.Date(2026, 11, 21, 6, 0, 0, 5000, time.UTC), Reconnects: 3, Backlog: 12,
+}
+
+var elaborate = door.Config{
+	Policy: []door.Set{door.SetOf(door.PIN, door.FaceID), door.SetOf(door.PIN)}, Fallback: []door.Set{door.SetOf(door.PIN, door.Card)},
+	Liveness: door.LivenessChallenge, LivenessOf: map[door.Set]door.LivenessMode{door.SetOf(door.FaceID): door.LivenessPassive},
 }
 
 // Every byte that goes over the bus, in files that show what a change would do to the
@@ -73,7 +78,16 @@ func TestGolden(t *testing.T) {
 			ExternalBus("hub", externalBus), ExternalBus("hub", BusLink{})},
 		"history": {History("hub", HistoryState{Backlog: 12, Refused: 1, Last: record.Time, Problem: "database_down"}),
 			History("hub", HistoryState{}), NoHistory("hub")},
-		"status": {Status("hub", true), Status("hub", false)},
+		"status":     {Status("hub", true), Status("hub", false), DoorStatus("front", true)},
+		"house":      {Home(House{Inside: true, History: true}, hub)},
+		"house_bare": {Home(House{}, hub)},
+		"resident":   {Known(Resident{ID: "p1", Name: "Ann"}, hub), Known(Resident{ID: "p2", Name: nasty}, hub), Known(Resident{ID: "p3"}, hub)},
+		"settings":   {DoorSettings(door.PortalDefaults(), door.Defaults()), DoorSettings(door.Portal{ID: "front", Egress: door.EgressREX}, elaborate)},
+		"problem":    {DoorProblems("front", []string{"lock/front jammed"}), DoorProblems("front", nil), HouseProblems([]string{"bus broker_down"})},
+		"health":     append(SensorHealth("kitchen", SensorOK, record.Time), SensorHealth("hatch", SensorUnheard, time.Time{})...),
+		"inside": {Inside(2, true, []string{nasty, "Ann"}), Inside(0, false, []string{}), Inside(3, true, nil), NobodyTold(),
+			Whereabouts("p1", true, false), Unknown("p1")},
+		"journal": {Journal("hub", 42, []byte{0x0b, 0xad}, true), Journal("hub", 0, nil, false)},
 	}
 	for name, messages := range tests {
 		t.Run(name, func(t *testing.T) { golden(t, name, messages) })

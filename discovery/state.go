@@ -89,11 +89,7 @@ func Prompt(p door.Prompt) Message {
 // Status returns whether the hub of that name is there. Status(name, false) is also the will
 // to leave with the broker, which says it when the hub no longer can.
 func Status(instance string, there bool) Message {
-	word := offline
-	if there {
-		word = online
-	}
-	return state(statusTopic(instance), []byte(word))
+	return state(statusTopic(instance), presence(there))
 }
 
 // stamp is a time in RFC 3339, UTC, always nine digits after the point, so that texts sort.

@@ -33,12 +33,18 @@ const (
 	atLeastOnce = 1
 )
 
-func doorTopic(id, what string) string    { return "doorhub/door/" + id + "/" + what }
-func sensorTopic(id, what string) string  { return "doorhub/sensor/" + id + "/" + what }
-func statusTopic(instance string) string  { return "doorhub/instance/" + instance + "/status" }
-func brokerTopic(instance string) string  { return "doorhub/instance/" + instance + "/broker" }
-func historyTopic(instance string) string { return "doorhub/instance/" + instance + "/history" }
-func commandTopic(door string) string     { return "doorhub/cmd/door/" + door + "/lock" }
+func doorTopic(id, what string) string   { return "doorhub/door/" + id + "/" + what }
+func sensorTopic(id, what string) string { return "doorhub/sensor/" + id + "/" + what }
+func houseTopic(what string) string      { return "doorhub/house/" + what }
+func personTopic(id string) string       { return houseTopic("person/" + id) }
+func statusTopic(instance string) string { return hubTopic(instance, "status") }
+func brokerTopic(instance string) string { return hubTopic(instance, "broker") }
+
+func historyTopic(instance string) string { return hubTopic(instance, "history") }
+
+func hubTopic(instance, what string) string { return "doorhub/instance/" + instance + "/" + what }
+
+func commandTopic(door string) string { return "doorhub/cmd/door/" + door + "/lock" }
 
 func configTopic(prefix, device string) string { return prefix + "/device/" + device + "/config" }
 

@@ -8,6 +8,7 @@ type deviceConfig struct {
 	Device       deviceInfo     `json:"dev"`
 	Origin       origin         `json:"o"`
 	Availability []availability `json:"availability"`
+	Mode         string         `json:"availability_mode"`
 	QoS          byte           `json:"qos"` // of Home Assistant's subscriptions and commands
 	Components   map[string]any `json:"cmps"`
 }
@@ -33,59 +34,82 @@ type availability struct {
 	NotAvailable string `json:"payload_not_available"`
 }
 
-// lockEntity has a null name: Home Assistant then shows it by the device's name alone.
+// common is what every entity says. One with a null name is shown by the device's name alone.
+// Availability, where it is not null, stands in place of the device's; empty: always there.
+type common struct {
+	Platform     string          `json:"platform"`
+	UniqueID     string          `json:"unique_id"`
+	EntityID     string          `json:"default_entity_id,omitempty"`
+	Name         *string         `json:"name"`
+	Icon         string          `json:"icon,omitempty"`
+	Category     string          `json:"entity_category,omitempty"`
+	Availability *[]availability `json:"availability,omitempty"`
+}
+
 type lockEntity struct {
-	Platform        string  `json:"platform"`
-	UniqueID        string  `json:"unique_id"`
-	EntityID        string  `json:"default_entity_id"`
-	Name            *string `json:"name"`
-	StateTopic      string  `json:"state_topic"`
-	Locked          string  `json:"state_locked"`
-	Locking         string  `json:"state_locking"`
-	Unlocked        string  `json:"state_unlocked"`
-	Unlocking       string  `json:"state_unlocking"`
-	Jammed          string  `json:"state_jammed"`
-	CommandTopic    string  `json:"command_topic"`
-	CommandTemplate string  `json:"command_template"`
-	CodeFormat      string  `json:"code_format"`
-	Lock            string  `json:"payload_lock"`
-	Unlock          string  `json:"payload_unlock"`
-	Optimistic      bool    `json:"optimistic"` // false: the lock is as the hub says, not as it was told
-	Retain          bool    `json:"retain"`     // false: a retained command is refused
-}
-
-type personEntity struct {
-	Platform        string `json:"platform"`
-	UniqueID        string `json:"unique_id"`
-	EntityID        string `json:"default_entity_id"`
-	Name            string `json:"name"`
-	Icon            string `json:"icon"`
+	common
 	StateTopic      string `json:"state_topic"`
-	ValueTemplate   string `json:"value_template"`
-	AttributesTopic string `json:"json_attributes_topic"`
+	Locked          string `json:"state_locked"`
+	Locking         string `json:"state_locking"`
+	Unlocked        string `json:"state_unlocked"`
+	Unlocking       string `json:"state_unlocking"`
+	Jammed          string `json:"state_jammed"`
+	CommandTopic    string `json:"command_topic"`
+	CommandTemplate string `json:"command_template"`
+	CodeFormat      string `json:"code_format"`
+	Lock            string `json:"payload_lock"`
+	Unlock          string `json:"payload_unlock"`
+	Optimistic      bool   `json:"optimistic"` // false: the lock is as the hub says, not as it was told
+	Retain          bool   `json:"retain"`     // false: a retained command is refused
 }
 
-type contactEntity struct {
-	Platform    string  `json:"platform"`
-	UniqueID    string  `json:"unique_id"`
-	EntityID    string  `json:"default_entity_id"`
-	Name        *string `json:"name"`
-	DeviceClass Class   `json:"device_class"`
-	StateTopic  string  `json:"state_topic"`
-	Open        string  `json:"payload_on"`
-	Closed      string  `json:"payload_off"`
+type buttonEntity struct {
+	common
+	CommandTopic string `json:"command_topic"`
+	Press        string `json:"payload_press"`
+	Retain       bool   `json:"retain"`
+}
+
+type sensorEntity struct {
+	common
+	DeviceClass     string   `json:"device_class,omitempty"`
+	Options         []string `json:"options,omitempty"`
+	Unit            string   `json:"unit_of_measurement,omitempty"`
+	StateClass      string   `json:"state_class,omitempty"`
+	StateTopic      string   `json:"state_topic"`
+	ValueTemplate   string   `json:"value_template,omitempty"`
+	AttributesTopic string   `json:"json_attributes_topic,omitempty"`
+}
+
+type binaryEntity struct {
+	common
+	DeviceClass     string `json:"device_class"`
+	StateTopic      string `json:"state_topic"`
+	ValueTemplate   string `json:"value_template,omitempty"`
+	On              string `json:"payload_on"`
+	Off             string `json:"payload_off"`
+	AttributesTopic string `json:"json_attributes_topic,omitempty"`
+}
+
+type eventEntity struct {
+	common
+	EventTypes    []string `json:"event_types"`
+	StateTopic    string   `json:"state_topic"`
+	ValueTemplate string   `json:"value_template"`
 }
 
 type imageEntity struct {
-	Platform    string `json:"platform"`
-	UniqueID    string `json:"unique_id"`
-	EntityID    string `json:"default_entity_id"`
-	Name        string `json:"name"`
+	common
 	ImageTopic  string `json:"image_topic"`
 	ContentType string `json:"content_type"`
 }
 
-// absent makes Home Assistant forget a component that an earlier message may have named.
+type cameraEntity struct {
+	common
+	Topic string `json:"topic"`
+}
+
+// absent makes Home Assistant forget a component that an earlier message named.
 type absent struct {
 	Platform string `json:"platform"`
 }
@@ -98,6 +122,48 @@ type personState struct {
 	Side    *string `json:"side"`
 	Factors *string `json:"factors"`
 	Kind    *string `json:"kind"`
+}
+
+// settings are those of a door that its owner may want to see; durations in seconds.
+type settings struct {
+	Policy     string            `json:"policy"`
+	Fallback   string            `json:"fallback,omitempty"`
+	Grant      float64           `json:"grant"`
+	HeldOpen   float64           `json:"held_open"`
+	Egress     string            `json:"egress"`
+	Liveness   string            `json:"liveness"`
+	LivenessOf map[string]string `json:"liveness_of,omitempty"`
+}
+
+// problems are what is wrong, by part and reason.
+type problems struct {
+	Problems []string `json:"problems"`
+}
+
+// sensorHealth is how a sensor fares; no seen where nothing was heard of it.
+type sensorHealth struct {
+	Status string  `json:"status"`
+	Seen   *string `json:"seen"`
+}
+
+// insideState is who is inside; no names where these are not to be told.
+type insideState struct {
+	Count   int       `json:"count"`
+	Certain bool      `json:"certain"`
+	Names   *[]string `json:"names,omitempty"`
+}
+
+// whereabouts is where one person is.
+type whereabouts struct {
+	Inside  bool `json:"inside"`
+	Certain bool `json:"certain"`
+}
+
+// journalState is the journal's end: whoever keeps heads finds out that it was cut off.
+type journalState struct {
+	Seq   uint64 `json:"seq"`
+	Hash  string `json:"hash"`
+	Clock string `json:"clock"`
 }
 
 // busHealth is how the embedded broker fares; what goes in and out is a second.

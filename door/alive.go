@@ -18,6 +18,11 @@ const (
 	LivenessChallenge LivenessMode = "challenge" // one that turns as it is asked to
 )
 
+// LivenessModes returns all there are.
+func LivenessModes() []LivenessMode {
+	return []LivenessMode{LivenessOff, LivenessPassive, LivenessChallenge}
+}
+
 // proof is what speaks for a face being a head, the least first.
 type proof int
 

@@ -77,6 +77,11 @@ const (
 	SayLockedOut Saying = "locked_out" // too many wrong tries: wait
 )
 
+// Sayings returns all that a prompt can say.
+func Sayings() []Saying {
+	return []Saying{SayReady, SayFace, SayMore, SayLeft, SayRight, SayUp, SayDown, SayWelcome, SayDenied, SayLockedOut}
+}
+
 // LockState is a lock's state in Home Assistant's words.
 type LockState string
 

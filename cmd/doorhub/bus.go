@@ -172,13 +172,18 @@ func (h *hub) meetHomeAssistant(ctx context.Context, bus *broker.Client) error {
 		h.ha = outlet
 	}
 	outlet.announce = h.announcements
+	h.panel = outlet
 	err := errors.Join(
 		client.Subscribe(ctx, cfg.Birth, 1, func(m broker.Message) {
-			if discovery.Birth(m.Topic, m.Payload, cfg.Birth) {
-				outlet.afresh()
+			switch {
+			case discovery.Birth(m.Topic, m.Payload, cfg.Birth):
+				outlet.born()
+			case discovery.Death(m.Topic, m.Payload, cfg.Birth):
+				outlet.gone()
 			}
 		}),
-		client.Subscribe(ctx, discovery.DeviceFilter(h.hubInfo()), 1, func(m broker.Message) { h.orphan(outlet, m) }))
+		client.Subscribe(ctx, discovery.DeviceFilter(h.hubInfo()), 1, h.keptDiscovery(outlet)),
+		client.Subscribe(ctx, discovery.PersonFilter, 1, func(m broker.Message) { h.keptPerson(outlet, m) }))
 	if user == "" && h.server != nil {
 		return errors.Join(err, h.server.OnPublish(discovery.CommandFilter, h.command))
 	}
@@ -187,32 +192,6 @@ func (h *hub) meetHomeAssistant(ctx context.Context, bus *broker.Client) error {
 
 func (h *hub) hubInfo() discovery.Hub {
 	return discovery.Hub{Prefix: h.cfg.HomeAssistant.Prefix, Instance: h.cfg.Name, Version: version}
-}
-
-// announcements are the discovery messages of all that the config has.
-func (h *hub) announcements() []discovery.Message {
-	var ms []discovery.Message
-	for _, d := range h.cfg.Doors {
-		ms = append(ms, discovery.Device(discovery.Door{ID: d.ID, Name: d.Name, Area: d.Area, Contact: d.has(d.Contact), Picture: h.cfg.hasPictures(d)}, h.hubInfo()))
-	}
-	for _, s := range h.cfg.Sensors {
-		ms = append(ms, discovery.Window(discovery.Sensor{ID: s.ID, Name: s.Name, Area: s.Area, Class: s.Kind}, h.hubInfo()))
-	}
-	return ms
-}
-
-// orphan takes a device out of Home Assistant that the config no longer has.
-func (h *hub) orphan(o *outlet, m broker.Message) {
-	var keep []string
-	for _, d := range h.cfg.Doors {
-		keep = append(keep, discovery.DoorDevice(d.ID))
-	}
-	for _, s := range h.cfg.Sensors {
-		keep = append(keep, discovery.SensorDevice(s.ID))
-	}
-	if gone, ok := discovery.Orphan(m.Topic, m.Payload, h.hubInfo(), keep); ok {
-		o.show(gone)
-	}
 }
 
 // crowd is how many inputs may wait for the house before those of the network stand back.
@@ -246,7 +225,11 @@ func (h *hub) reading(m broker.Message) error {
 		return h.deliver(door.Fault{Part: part, Reason: "unreadable", Detail: err.Error()})
 	}
 	h.sendBehind(door.Fault{Part: part})
-	return h.deliver(door.Sensor{Sensor: sensor, Open: open})
+	if err := h.deliver(door.Sensor{Sensor: sensor, Open: open}); err != nil {
+		return err
+	}
+	h.condition.heard(sensor, h.clock.now().Wall)
+	return nil
 }
 
 func (h *hub) hasSensor(id string) bool {

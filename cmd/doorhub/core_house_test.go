@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -18,7 +19,7 @@ var coreSchema string
 func TestHomeAssistantCore(t *testing.T) {
 	c := startCore(t)
 	address := freeAddr(t)
-	house := newTestHouse(t, func(cfg *Config) { cfg.Broker.Listen = address })
+	house := newTestHouse(t, func(cfg *Config) { cfg.Broker.Listen, cfg.HomeAssistant.People = address, true })
 	h := house.start(t)
 	c.join(h.as("homeassistant"))
 
@@ -34,13 +35,31 @@ func TestHomeAssistantCore(t *testing.T) {
 
 // entitiesAppear: nothing that was announced is missing, and nothing else is there.
 func entitiesAppear(t *testing.T, c *core, h *testHub) {
+	_, err := pub(t, h.as("kitchen"), "-t", kitchenIn, "-m", "closed")
+	must(t, err)
 	want := map[string]string{
-		"lock.front":                  "locked",
-		"binary_sensor.front_contact": "off door",
-		"sensor.front_last_person":    "unknown",
-		"binary_sensor.kitchen":       "unknown window",
+		"binary_sensor.ann_inside":      "off presence",
+		"binary_sensor.doorhub_problem": "off problem",
+		"binary_sensor.doorhub_status":  "on connectivity",
+		"binary_sensor.front_contact":   "off door",
+		"binary_sensor.front_problem":   "off problem",
+		"binary_sensor.kitchen":         "off window",
+		"button.front_relock":           "unknown",
+		"event.doorhub":                 "unknown",
+		"event.front_access":            "unknown",
+		"lock.front":                    "locked",
+		"sensor.doorhub_clock":          "synced enum",
+		"sensor.doorhub_journal_head":   "1",
+		"sensor.doorhub_people_inside":  "0",
+		"sensor.front_last_person":      "unknown",
+		"sensor.front_policy":           "pin",
+		"sensor.front_prompt":           "ready enum",
+		"sensor.front_relock_time":      "5 duration",
+		"sensor.kitchen_last_seen":      "now timestamp",
+		"sensor.kitchen_status":         "ok enum",
 	}
 	var got map[string]string
+	end := time.Now().Add(20 * time.Second)
 	c.until("all entities", func() bool {
 		got = map[string]string{}
 		for id, e := range c.entities() {
@@ -48,8 +67,11 @@ func entitiesAppear(t *testing.T, c *core, h *testHub) {
 			if class, ok := e.Attr["device_class"].(string); ok {
 				got[id] += " " + class
 			}
+			if seen, err := time.Parse(time.RFC3339, e.State); err == nil && time.Since(seen) < time.Minute {
+				got[id] = "now " + e.Attr["device_class"].(string)
+			}
 		}
-		return cmp.Equal(want, got) || len(got) > len(want)
+		return cmp.Equal(want, got) || time.Now().After(end)
 	})
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("entities (-want +got):\n%s", diff)

@@ -39,6 +39,8 @@ type hub struct {
 	replays   *replayer
 	history   *history.History // nil without a database
 	ha        *outlet          // nil unless Home Assistant has a broker of its own
+	panel     *outlet          // of these two the one where Home Assistant is; nil: nowhere
+	condition *condition
 	doors     map[string]*doorway
 	house     *door.House // its own goroutine's, once it runs
 	pictures  *pictures
@@ -138,6 +140,7 @@ func (h *hub) run(ctx context.Context) error {
 	})
 	h.spawn(ctx, "codes", h.checkCodes)
 	h.spawn(ctx, "health", h.tellHealth)
+	h.spawn(ctx, "journal", h.tellJournal)
 	if h.offenders != nil {
 		h.spawn(ctx, "offenders", h.offenders.run)
 	}
@@ -163,6 +166,12 @@ func (h *hub) openStore(ctx context.Context) (err error) {
 	if h.cfg.Metrics.Listen != "" {
 		h.meters = newMeters()
 		h.watch(h.meters.record)
+	}
+	if _, err := h.people(ctx); err != nil {
+		return err
+	}
+	if h.condition, err = newCondition(ctx, h.cfg, h.store, h.past, &h.names, h.show); err != nil {
+		return err
 	}
 	h.recorder = newRecorder(h.meters.through(h.store), h.clock.boot, h.log)
 	if h.through != nil {
@@ -206,6 +215,7 @@ func (h *hub) spawn(ctx context.Context, name string, f func(context.Context)) {
 func (h *hub) runOutlets(ctx context.Context) {
 	h.show(discovery.Status(h.cfg.Name, true))
 	h.showSensors()
+	h.condition.begin()
 	var wg sync.WaitGroup
 	for _, o := range h.outlets() {
 		wg.Go(func() { o.run(ctx) })
@@ -345,6 +355,7 @@ func (h *hub) journalled(ws []door.Write) {
 	if err := h.past.written(context.Background(), recs); err != nil {
 		h.log.Error("cannot keep who is inside", "component", "hub", "error", err)
 	}
+	h.condition.wrote(recs)
 	for _, o := range h.outlets() {
 		o.wrote(recs)
 	}
@@ -401,10 +412,13 @@ func (h *hub) people(ctx context.Context) ([]door.Person, error) {
 
 // peopleChanged has a change of people or faces take effect.
 func (h *hub) peopleChanged(ctx context.Context) error {
+	before := h.names.all()
 	people, err := h.people(ctx)
 	if err != nil {
 		return err
 	}
+	h.introduce(before, h.names.all())
+	h.condition.known()
 	h.send(door.People{People: people})
 	return h.vision.reload(ctx)
 }

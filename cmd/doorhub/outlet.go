@@ -35,11 +35,12 @@ type outlet struct {
 	doors  []string
 
 	announce func() []discovery.Message // discovery; nil: this broker gets none
+	hears    audience                   // whether Home Assistant hears what is told
 
 	mu     sync.Mutex
 	states map[string]discovery.Message // by topic: the present
 	dirty  map[string]bool              // topics not told yet
-	cries  []discovery.Message          // to be told before all else, once
+	cries  []discovery.Message          // to be told once
 	last   map[string]string            // door → the last person's id
 	wake   chan struct{}
 
@@ -95,7 +96,7 @@ func (o *outlet) wrote(recs []door.Record) {
 // afresh tells everything again: after a connect, and when Home Assistant was born.
 func (o *outlet) afresh() {
 	if o.announce != nil {
-		o.show(o.announce()...)
+		o.show(o.hears.withGone(o.announce())...)
 	}
 	o.mu.Lock()
 	for topic := range o.states {
@@ -110,7 +111,7 @@ func (o *outlet) run(ctx context.Context) {
 	talk, hangUp := context.WithCancel(context.WithoutCancel(ctx))
 	defer hangUp()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(lastWords, hangUp) })()
-	o.client.OnUp(o.afresh)
+	o.client.OnUp(func() { o.gone(); o.afresh() }) // a broker that was away was away for others, too
 	var again <-chan time.Time
 	for {
 		select {
@@ -118,6 +119,9 @@ func (o *outlet) run(ctx context.Context) {
 			o.report(o.tell(talk))
 			return
 		case <-o.wake:
+		case <-o.hears.due:
+			o.hears.due = nil
+			o.report(o.tellMissed(talk))
 		case <-again:
 		}
 		again = nil
@@ -144,6 +148,9 @@ func (o *outlet) report(err error) bool {
 // begin reads where it left off, and who was last at each door: an erased name leaves the
 // broker even if nobody was there to hear of it.
 func (o *outlet) begin(ctx context.Context) (err error) {
+	if o.begun {
+		return nil
+	}
 	if o.cursor, err = o.store.Cursor(ctx, o.name); err != nil {
 		return err
 	}
@@ -155,6 +162,7 @@ func (o *outlet) begin(ctx context.Context) (err error) {
 		}
 	}
 	o.begun = true
+	o.hears.deaf, o.hears.since = true, o.cursor
 	return nil
 }
 
@@ -195,7 +203,9 @@ func (o *outlet) tell(ctx context.Context) error {
 		return broker.ErrDown
 	}
 	var errs []error
-	for _, tell := range []func(context.Context) error{o.tellCries, o.tellRecords, o.tellStates} {
+	// States first: that the hub is there, without which nobody listens, and what who is told of
+	// an event will look at.
+	for _, tell := range []func(context.Context) error{o.begin, o.tellStates, o.tellCries, o.tellRecords} {
 		err := tell(ctx)
 		errs = append(errs, err)
 		if errors.Is(err, broker.ErrDown) {
@@ -225,6 +235,9 @@ func (o *outlet) tellStates(ctx context.Context) error {
 		}
 		if err := o.publish(ctx, m); err != nil {
 			o.mu.Lock()
+			if _, newer := o.states[m.Topic]; !newer {
+				o.states[m.Topic] = m
+			}
 			o.dirty[m.Topic] = true
 			o.mu.Unlock()
 			return err
@@ -240,16 +253,19 @@ func (o *outlet) nextDirty() (discovery.Message, bool) {
 		return discovery.Message{}, false
 	}
 	delete(o.dirty, topics[0])
-	return o.states[topics[0]], true
+	m := o.states[topics[0]]
+	if discovery.Removes(m) {
+		delete(o.states, topics[0]) // a second time it would be a warning in Home Assistant's log
+	}
+	return m, true
 }
 
 // tellRecords tells what is fresh in the journal behind the cursor, and passes over the rest.
 func (o *outlet) tellRecords(ctx context.Context) error {
 	if !o.begun {
-		if err := o.begin(ctx); err != nil {
-			return err
-		}
+		return nil // its own error says so
 	}
+	o.listen()
 	head := o.store.Head().Seq
 	since := o.clock.now().Wall.Add(-fresh)
 	err := o.tellAfter(ctx, store.Filter{After: o.cursor, Before: head + 1, From: since})
@@ -320,6 +336,13 @@ func (n *names) set(people []store.Person) {
 	for _, p := range people {
 		n.m[p.ID] = p.Name
 	}
+}
+
+// all returns what everybody is called, by id.
+func (n *names) all() map[string]string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return maps.Clone(n.m)
 }
 
 func (n *names) of(id string) string {
