@@ -25,9 +25,9 @@ const (
 
 const (
 	restWithin    = 8.0                    // degrees; farther, the head has left its rest
-	restAnywhere  = 12.0                   // degrees from straight ahead that are still a rest
-	wrongFrom     = 14.0                   // degrees; a turn that far another way is no hesitation
-	wrongLooks    = 2                      // in a row: one may be an error
+	restAnywhere  = 18.0                   // degrees from straight ahead that are still a rest
+	wrongFrom     = 18.0                   // degrees; a turn that far another way is no hesitation
+	wrongLooks    = 3                      // in a row: one or two may be an error
 	turnAsked     = 20.0                   // degrees
 	headLooks     = 2                      // in the turn, that show a head's relief
 	reactionLeast = 150 * time.Millisecond // nobody reads a prompt and moves the head faster
@@ -39,8 +39,9 @@ type Prompt struct {
 	way    door.Way
 	asked  time.Time
 	epoch  int
-	begun  bool // the first look has come
-	home   bool // the head has been at rest since it was asked
+	begun  bool   // the first look has come
+	before *point // where it was then, on its way back to a rest
+	home   bool   // the head has been at rest since it was asked
 	rest   point
 	left   time.Time // when the head left its rest; zero: not yet
 	relief []float64
@@ -67,15 +68,32 @@ func (p *Prompt) Look(at time.Time, e Evidence) Answer {
 	if !e.Found {
 		return p.answer
 	}
-	d := point{e.Yaw - p.rest.x, e.Pitch - p.rest.y}
-	if d.length() <= restWithin {
-		p.home, p.left, p.relief, p.wrong = true, time.Time{}, nil, 0
-		return p.answer
-	}
-	if !p.home {
+	here := point{e.Yaw, e.Pitch}
+	if !p.home && !p.arrive(here) {
 		return p.answer // it is on its way back from the last turn
 	}
+	if here.length() < p.rest.length() { // and still was
+		p.rest = here
+	}
+	d := here.sub(p.rest)
+	if d.length() <= restWithin {
+		p.left, p.relief, p.wrong = time.Time{}, nil, 0
+		return p.answer
+	}
 	return p.judge(at, d, e)
+}
+
+// arrive takes for its rest where the head came nearest to straight ahead, once it goes away
+// from there again.
+func (p *Prompt) arrive(here point) bool {
+	switch {
+	case here.length() <= restWithin:
+		p.home, p.rest = true, here
+	case p.before != nil && here.length() >= p.before.length():
+		p.home, p.rest = p.before.length() <= restAnywhere, *p.before
+	}
+	p.before = &here
+	return p.home
 }
 
 // begin takes where the head is for its rest, if it is about straight ahead.
@@ -106,7 +124,7 @@ func (p *Prompt) judge(at time.Time, d point, e Evidence) Answer {
 		p.relief = append(p.relief, e.LookRelief)
 		p.answer.Relief = median(p.relief)
 	}
-	if along >= turnAsked && along >= 1.5*across && len(p.relief) >= headLooks {
+	if along >= turnAsked && along >= across && len(p.relief) >= headLooks {
 		return p.end("")
 	}
 	return p.answer

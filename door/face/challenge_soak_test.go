@@ -3,260 +3,117 @@
 package face
 
 import (
-	"fmt"
-	"hash/maphash"
+	"math"
 	"math/rand/v2"
-	"slices"
 	"testing"
 	"time"
 
 	"github.com/doorhub/doorhub/door"
-	"gocv.io/x/gocv"
 )
 
-// turned is one turn of a head and back, in seconds and degrees.
-type turned struct {
-	yaw, pitch              float64
-	at, there, stays, again float64
-}
+const recordings = 1000
 
-func (u turned) until() float64 { return u.at + u.there + u.stays + u.again }
-
-func (u turned) share(t float64) float64 {
-	return ease(t, u.at, u.at+u.there) - ease(t, u.at+u.there+u.stays, u.until())
-}
-
-// turning adds the turns to how a body moves; they may grow while the clip runs.
-type turning struct {
-	random *rand.Rand
-	turns  []turned
-}
-
-func (m *turning) add(hold func(float64) stance) func(float64) stance {
-	return func(t float64) stance {
-		st := hold(t)
-		for _, u := range m.turns {
-			k := u.share(t)
-			st.yaw, st.pitch = st.yaw+k*u.yaw, st.pitch+k*u.pitch
+// TestSoakRecording plays recordings of somebody who turns the head at random to a door that
+// asks for three random turns of four. Rendering a thousand takes too long: how the head turns
+// goes straight to the challenge and the house; a few go through the pixels, too.
+func TestSoakRecording(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 5))
+	passed := 0
+	for range recordings {
+		if turnsAtDoor(t, random, recording(random, onlooker(random))) {
+			passed++
 		}
-		return st
+	}
+	t.Logf("recordings that pass, by how they turn: %s", rate(passed, recordings))
+	if most := clopperPearson(float64(passed), recordings).High; most > 0.03 {
+		t.Errorf("a recording may pass in more than 3 %%: %s", rate(passed, recordings))
+	}
+	passed = 0
+	for range recordings {
+		if turnsAtDoor(t, random, obedient(random, onlooker(random))) {
+			passed++
+		}
+	}
+	t.Logf("people who do as asked that pass, by how they turn: %s", rate(passed, recordings))
+	if clopperPearson(float64(passed), recordings).Low < 0.95 {
+		t.Errorf("of those who do as asked only these pass: %s", rate(passed, recordings))
 	}
 }
 
-// turn is one as people make it who are asked to turn a way.
-func (m *turning) turn(way door.Way, at float64) turned {
-	r := m.random
-	along, across := between2(r, 24, 36), 4*r.NormFloat64()
-	u := turned{at: at, there: between2(r, 0.4, 0.9), stays: between2(r, 0.1, 0.6), again: between2(r, 0.4, 0.8)}
-	switch way {
-	case door.Left:
-		u.yaw, u.pitch = along, across
-	case door.Right:
-		u.yaw, u.pitch = -along, across
-	case door.Up:
-		u.yaw, u.pitch = across, -0.85*along
-	case door.Down:
-		u.yaw, u.pitch = across, 0.85*along
-	}
-	return u
-}
-
-// free returns when the last turn is over.
-func (m *turning) free() float64 {
-	if len(m.turns) == 0 {
-		return 0
-	}
-	return m.turns[len(m.turns)-1].until()
-}
-
-func ways() [4]door.Way { return [4]door.Way{door.Left, door.Right, door.Up, door.Down} }
-
-// answerer is somebody, or something, that is asked to turn.
-type answerer struct {
-	clip *clip
-	ask  func(way door.Way, at float64) // nil: nobody listens
-}
-
-// obedient does as it is asked, as soon as people do, holds the turn until something else is
-// asked for, and turns farther when nothing happens.
-func obedient(r *rand.Rand, c *clip) answerer {
-	m := &turning{random: r}
-	c.steer(m)
-	return answerer{c, func(way door.Way, at float64) {
-		noticed := at + between2(r, 0.3, 0.9)
-		m.stop(noticed)
-		first := m.turn(way, max(noticed, m.free()-0.1))
-		first.stays = between2(r, 0.6, 1.5)
-		more := m.turn(way, first.until())
-		more.yaw, more.pitch, more.stays = 1.25*first.yaw, 1.25*first.pitch, 3
-		m.turns = append(m.turns, first, more)
-	}}
-}
-
-// stop goes back from the turn that is held at that time, and makes none of those to come.
-func (m *turning) stop(at float64) {
-	m.turns = slices.DeleteFunc(m.turns, func(u turned) bool { return u.at >= at })
-	if n := len(m.turns); n > 0 {
-		u := &m.turns[n-1]
-		u.stays = max(0, min(u.stays, at-u.at-u.there))
-	}
-}
-
-// recording is a video of somebody who turned at random; it is injected into the camera's
-// stream, so that everything about it is as of a head.
-func recording(r *rand.Rand, c *clip) answerer {
-	m := &turning{random: r}
-	pause := between2(r, 0, 1.5)
-	for at := between2(r, 0, 2); at < 30; at = m.free() + pause*r.ExpFloat64() {
-		m.turns = append(m.turns, m.turn(ways()[r.IntN(4)], at))
-	}
-	c.steer(m)
-	return answerer{clip: c}
-}
-
-// steer lets the body turn, too.
-func (c *clip) steer(m *turning) {
-	hold := c.truth
-	c.truth = m.add(hold)
-	for _, s := range c.surfaces {
-		s.move = c.truth
-	}
-}
-
-// asked is how a challenge ended.
-type asked struct {
-	passed   bool
-	why      string
-	turns    int // done
-	liveness door.Liveness
-}
-
-const turnTime = 4.0 // s, as the house's default; the first takes twice as long
-
-// challenge asks for three random turns, as the house does.
-func challenge(t testing.TB, r *Recogniser, random *rand.Rand, a answerer) (out asked) {
-	t.Helper()
-	var alive Alive
-	defer alive.Close()
-	var stream Stream
-	seed := maphash.MakeSeed()
-	start := time.Unix(1e9, 0)
-	var prompt *Prompt
-	var due float64
-	next := func(at float64, patience float64) {
-		way := ways()[random.IntN(4)]
-		prompt, due = NewPrompt(way, start.Add(time.Duration(at*1e9))), at+patience
-		if a.ask != nil {
-			a.ask(way, at)
-		}
-	}
-	a.clip.length = 30 * time.Second
-	n := 0
-	a.clip.frames(t, func(at time.Duration, frame gocv.Mat) bool {
-		v := View{At: start.Add(at), Stream: hashed(t, &stream, seed, start.Add(at), frame), Grey: gocv.NewMat()}
-		defer v.Grey.Close()
-		gocv.CvtColor(frame, &v.Grey, gocv.ColorBGRToGray)
-		if n%looksPerDetection == 0 || alive.Landmarked() {
-			v.Landmarks = landmarksIn(t, r, v.Grey)
-		}
-		n++
-		e := alive.Look(v)
-		out.liveness = e.Liveness
-		now := at.Seconds()
-		switch {
-		case prompt == nil && e.Found && now > 0.5:
-			next(now, 2*turnTime)
-		case prompt == nil && now > 6:
-			out.why = "unseen"
-		case prompt == nil:
-			return true
-		case e.Liveness == door.Spoof:
-			out.why = "spoof"
-		case now > due:
-			out.why = "too_slow"
-		}
-		if out.why != "" {
-			return false
-		}
-		got := prompt.Look(v.At, e)
-		if !got.Done {
-			return true
-		}
-		if out.why = got.Why; got.Why != "" {
-			return false
-		}
-		if out.turns++; out.turns == 3 {
-			out.passed = true
-			return false
-		}
-		next(now, turnTime)
-		return true
-	})
-	return out
-}
-
-func hashed(t testing.TB, s *Stream, seed maphash.Seed, at time.Time, frame gocv.Mat) Cause {
-	t.Helper()
-	pixels, err := frame.DataPtrUint8()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s.Frame(maphash.Bytes(seed, pixels), at)
-}
-
-// TestSoakChallenge asks heads, pictures and recordings for three random turns of four.
-func TestSoakChallenge(t *testing.T) {
+// TestSoakRecordingSeen has recordings rendered and shown to the camera.
+func TestSoakRecordingSeen(t *testing.T) {
 	r := recogniser(t)
 	sitters := everySitter(t, r)
-	for _, kind := range []string{"genuine", "recording", "tilted", "bent", "close", "cut-out", "eye holes"} {
-		t.Run(kind, func(t *testing.T) {
-			n := presentations()
-			if kind == "recording" {
-				n = n * 10 / 3
-			}
-			passed := 0
-			whys := map[string]int{}
-			for i := range n {
-				random := rand.New(rand.NewPCG(uint64(i), 2))
-				var a answerer
-				switch kind {
-				case "genuine":
-					a = obedient(random, waiting(random, sitters[random.IntN(len(sitters))]))
-				case "recording":
-					a = recording(random, waiting(random, sitters[random.IntN(len(sitters))]))
-				default:
-					a = obedient(random, sceneOf(kind, random, sitters))
-				}
-				got := challenge(t, r, random, a)
-				if got.passed {
-					passed++
-				}
-				whys[fmt.Sprint(got.why, got.turns)]++
-			}
-			t.Logf("%s: passed %s %v", kind, rate(passed, n), whys)
-			switch {
-			case kind == "genuine" && passed < n*9/10:
-				t.Error("more than a tenth of the people who do as asked are refused")
-			case kind == "recording" && passed > max(1, n/50):
-				t.Error("a recording passes too often")
-			case kind != "genuine" && kind != "recording" && passed > 0:
-				t.Error("a picture passes")
-			}
-		})
+	n, passed := presentations()/3, 0
+	for i := range n {
+		random := rand.New(rand.NewPCG(uint64(i), 6))
+		v := visitDoor(t, r, door.LivenessChallenge, random, recording(random, waiting(random, sitters[random.IntN(len(sitters))])))
+		if v.opened {
+			passed++
+			t.Logf("%d: %+v", i, v)
+		}
+	}
+	t.Logf("recordings that pass, through the pixels: %s", rate(passed, n))
+	if passed > max(1, n/33) {
+		t.Errorf("recordings pass too often: %s", rate(passed, n))
 	}
 }
 
-// waiting is somebody who stands still, as far as people do.
-func waiting(r *rand.Rand, s *sitter) *clip {
-	c := newClip(r, "waiting")
-	eyes := between2(r, 36, 90)
-	at := c.stand(eyes, eyeDistance)
+// onlooker stands there; nobody draws it.
+func onlooker(r *rand.Rand) *clip {
+	c := newClip(r, "onlooker")
 	still := func(float64) float64 { return 0 }
-	c.walk(r, at, still, still, 0.3)
-	head := s.head(randomSkull(r), eyes, c.truth)
-	if r.IntN(3) == 0 {
-		head.bend = talking(r, 1)
-	}
-	c.surfaces = []*surface{head}
+	c.walk(r, c.stand(60, eyeDistance), still, still, 0.3)
 	return c
+}
+
+// turnsAtDoor reports whether the door opens to one of whom only the turns are known, as the
+// judge would measure them.
+func turnsAtDoor(t *testing.T, random *rand.Rand, a answerer) (opened bool) {
+	t.Helper()
+	began := time.Unix(1e9, 0)
+	p := &porch{began: began}
+	h := p.house(t, door.LivenessChallenge, random)
+	var prompt *Prompt
+	var watch door.Watch
+	over := false
+	step := func(at time.Duration, in door.Input) {
+		effects, _ := h.Step(door.Instant{Wall: began.Add(at), Mono: time.Hour + at, Synced: true}, in)
+		for _, e := range effects {
+			switch e := e.(type) {
+			case door.Watch:
+				if prompt, watch = nil, e; e.Way != "" {
+					prompt = NewPrompt(e.Way, began.Add(at))
+					if a.ask != nil {
+						a.ask(e.Way, at.Seconds())
+					}
+				}
+			case door.Unlock:
+				opened, over = true, true
+			case door.Write:
+				over = over || e.Record.Kind == door.KindDenied
+			}
+		}
+	}
+	step(0, door.Claim{Door: "front", Side: door.Entry, Reader: "keypad", Factor: door.PIN, Person: someone})
+	first := a.clip.truth(0)
+	for at := time.Second / 2; !over && at < mostPatience; at += a.clip.every {
+		step(at, door.Face{Door: "front", Side: door.Entry, Track: 1, Near: []door.Match{{Person: someone, Distance: 0.4}}, Liveness: door.Live})
+		if prompt == nil || over {
+			continue
+		}
+		if got := prompt.Look(began.Add(at), asMeasured(random, first, a.clip.truth(at.Seconds()))); got.Done {
+			step(at, door.Turned{Door: "front", Side: door.Entry, Track: 1, Way: watch.Way, Why: got.Why})
+		}
+	}
+	return opened
+}
+
+// asMeasured is what the judge measures of a head that is turned against the first view: it errs
+// by a tenth and a degree.
+func asMeasured(r *rand.Rand, first, now stance) Evidence {
+	k := 1 + 0.1*r.NormFloat64()
+	e := Evidence{Liveness: door.Live, Found: true, Yaw: k*(now.yaw-first.yaw) + r.NormFloat64(), Pitch: k*(now.pitch-first.pitch) + r.NormFloat64()}
+	e.HeadLook = math.Hypot(e.Yaw, e.Pitch) >= turnEnough
+	return e
 }

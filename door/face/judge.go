@@ -4,6 +4,8 @@ package face
 
 import (
 	"image"
+	"math"
+	"slices"
 	"time"
 
 	"gocv.io/x/gocv"
@@ -40,11 +42,32 @@ const judgePace = time.Second / 15
 // JudgeBy has liveness judged; it must be called before Watch.
 func (w *Watcher) JudgeBy(j Judge) { w.judge, w.follow.forget = j, j.Forget }
 
-func (w *Watcher) judged(grey gocv.Mat, taken time.Time, faces []Followed) map[int]Evidence {
-	if w.judge == nil || len(faces) == 0 {
+// judged has the followed faces of a frame judged. One whose texture is found is there, even
+// where it is turned so far that no detector sees it.
+func (w *Watcher) judged(grey gocv.Mat, taken time.Time, seen []Followed) map[int]Evidence {
+	tracks := w.follow.tracker.tracks
+	if w.judge == nil || len(tracks) == 0 {
 		return nil
 	}
-	return w.judge.Judge(Scene{grey, taken, faces})
+	for _, t := range tracks {
+		if !slices.ContainsFunc(seen, func(f Followed) bool { return f.Track == t.number }) {
+			seen = append(seen, Followed{Track: t.number, Box: t.box})
+		}
+	}
+	live := w.judge.Judge(Scene{grey, taken, seen})
+	for _, t := range tracks {
+		if live[t.number].Found {
+			t.seen = taken
+		}
+	}
+	return live
+}
+
+// turned reports whether a face is turned away, as the judge saw it last: what it looks like then
+// tells little of whose it is, and its texture tells that it is still the same.
+func (w *Watcher) turned(t *track) bool {
+	e := w.live[t.number]
+	return e.Found && math.Hypot(e.Yaw, e.Pitch) > aboutStraight
 }
 
 // between shows the judge a frame in which nobody looks for faces.
@@ -54,9 +77,5 @@ func (w *Watcher) between(f Frame) {
 		return // the next look tells of it
 	}
 	defer view.close()
-	var faces []Followed
-	for _, t := range w.follow.tracker.tracks {
-		faces = append(faces, Followed{Track: t.number, Box: t.box})
-	}
-	w.live = w.judged(view.grey, f.Taken(), faces)
+	w.live = w.judged(view.grey, f.Taken(), nil)
 }

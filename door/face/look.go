@@ -95,6 +95,11 @@ func (l *look) measure() error {
 		}
 	}
 	t.decide(l.now, l.faces, l.w.cfg.Refresh)
+	for _, c := range l.faces {
+		if (c.why == Due || c.why == Doubted) && l.w.turned(c.track) {
+			c.why, c.doubt = Known, false
+		}
+	}
 	return nil
 }
 

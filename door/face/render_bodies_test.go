@@ -19,8 +19,9 @@ import (
 type sitter struct {
 	name   string
 	img    gocv.Mat // BGR
-	eyes   [2]vec3  // the middles of the eyes, from left to right, in pixels; z is 0
-	levels []level  // the same at halved sizes
+	of     Descriptor
+	eyes   [2]vec3 // the middles of the eyes, from left to right, in pixels; z is 0
+	levels []level // the same at halved sizes
 }
 
 type level struct {
@@ -86,7 +87,7 @@ func sit(t testing.TB, r *Recogniser, path string) (s sitter, ok bool) {
 	if eyes[0].x > eyes[1].x {
 		eyes[0], eyes[1] = eyes[1], eyes[0]
 	}
-	s = sitter{name: filepath.Base(path), img: img, eyes: eyes}
+	s = sitter{name: filepath.Base(path), img: img, eyes: eyes, of: faces[0].Descriptor}
 	between := math.Sqrt(eyes[1].sub(eyes[0]).dot(eyes[1].sub(eyes[0])))
 	across, _ := s.local(vec3{float64(p[4].X), float64(p[4].Y), 0})
 	if between < 60 || math.Abs(across) > 0.2*eyeDistance {

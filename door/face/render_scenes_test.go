@@ -24,10 +24,11 @@ type clip struct {
 	repeat   int              // frames after which it sends the same again; 0: never
 	freeze   bool             // ... the last one only
 	before   func(at float64) // what is to be done before each drawing; nil: nothing
-	judged   time.Duration    // from then on a verdict counts: before, a camera has repeated nothing
+	judged   time.Duration    // when the PIN is typed: before, a camera has repeated nothing
 	eyesWide float64          // m between the eyes of the picture that is shown
 	random   *rand.Rand
 	truth    func(t float64) stance // how the face is turned
+	of       Descriptor             // whoever it shows, enrolled by the portrait
 }
 
 // frames calls show with each frame: the window of it, and its time. A frozen or looped camera
@@ -190,6 +191,7 @@ func background(r *rand.Rand, side int) []float32 {
 // genuine is somebody who walks up and looks around as people do.
 func genuine(r *rand.Rand, s *sitter) *clip {
 	c := newClip(r, "genuine")
+	c.of = s.of
 	eyes := between2(r, 36, 90)
 	at := c.stand(eyes, eyeDistance)
 	yaw, pitch := between2(r, 18, 40), between2(r, 0, 8)
@@ -249,6 +251,7 @@ func (c *clip) walk(r *rand.Rand, at vec3, turnYaw, turnPitch func(float64) floa
 // flatPhoto is a print or tablet, turned as an attacker would who hopes for the best.
 func flatPhoto(r *rand.Rand, s *sitter, kind string) *clip {
 	c := newClip(r, kind)
+	c.of = s.of
 	eyes, size := between2(r, 36, 90), between2(r, 0.03, 0.09)
 	if kind == "close" {
 		eyes, size = between2(r, 90, 150), between2(r, 0.03, 0.06)
@@ -288,7 +291,7 @@ func flatPhoto(r *rand.Rand, s *sitter, kind string) *clip {
 // round the head.
 func mask(r *rand.Rand, s, wearer *sitter) *clip {
 	c := genuine(r, wearer)
-	c.kind = "eye holes"
+	c.kind, c.of = "eye holes", s.of
 	eyes := c.lens.focal * eyeDistance / c.truth(0).at.z
 	curve, before := between2(r, 0.05, 0.3)/eyeDistance, between2(r, 0.005, 0.03)
 	wide, high := between2(r, 0.2, 0.35), between2(r, 0.12, 0.22)
