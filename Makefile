@@ -85,7 +85,7 @@ soak: toolchain packages-test models announce ## the long runs: kill -9 KILLS ti
 
 # On the disk of this folder, since /tmp may be memory. What go prints goes to standard error.
 .PHONY: bench
-bench: toolchain packages models announce ## measure what is promised, as a table; BENCH=Start for some
+bench: toolchain packages models announce $(INFLUXD) ## measure what is promised, as a table; BENCH=Start for some
 	@echo 'measuring (about 6 minutes on a PC); nothing else should run meanwhile' >&2
 	@mkdir -p build/tmp
 	@$(VISION) export TMPDIR=$(CURDIR)/build/tmp DOORHUB_BENCH_LARGE=1; \
@@ -123,6 +123,16 @@ $(PEER):
 	@python3 -m venv $(dir $(PEER))..
 	@$(dir $(PEER))pip install --quiet --progress-bar off 'setuptools<81' face_recognition==1.3.0 dlib==20.0.1 || \
 		{ rm -rf $(dir $(PEER))..; exit 1; }
+
+# Nothing of vision; the memory with a million records behind.
+.PHONY: bench-history
+bench-history: toolchain $(INFLUXD) ## set a backfill beside ready line protocol, on a real InfluxDB
+	@test -x $(INFLUXD) || { echo 'NOTHING TO MEASURE WITH: influxd could not be compiled' >&2; exit 1; }
+	@echo 'measuring (about 3 minutes on a PC); nothing else should run meanwhile' >&2
+	@mkdir -p build/tmp
+	@$(NOVISION) TMPDIR=$(CURDIR)/build/tmp DOORHUB_BENCH_LARGE=1 \
+		$(GO) test $(TEST_FLAGS) -run '^$$' -bench 'Backfill' -benchtime 1x -timeout 30m ./cmd/doorhub | \
+		tee /dev/stderr | .ci/bench-table
 
 .PHONY: picture
 picture: build ## draw the README's picture of the demo's scene

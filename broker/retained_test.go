@@ -46,6 +46,7 @@ func TestFiguresAndPicturesAreNotWritten(t *testing.T) {
 	hub.publish("doorhub/instance/main/status", "online", true)
 	before, n := keptFiles(t, h)
 	hub.publish("doorhub/instance/main/broker", "{}", true)
+	hub.publish("doorhub/instance/main/history", "{}", true)
 	hub.publish("doorhub/door/front/image", "a picture", true)
 	if after, _ := keptFiles(t, h); n == 0 || after != before {
 		t.Errorf("%d records before; written: %q", n, strings.TrimPrefix(after, before))

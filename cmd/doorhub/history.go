@@ -101,19 +101,19 @@ type bookOf struct {
 }
 
 func (b bookOf) After(ctx context.Context, seq uint64) iter.Seq2[door.Record, error] {
-	return b.store.Records(ctx, store.Filter{After: seq})
+	return b.store.Records(ctx, store.Filter{After: seq, Bare: true})
 }
 
 func (b bookOf) Before(ctx context.Context, seq uint64) iter.Seq2[door.Record, error] {
-	return b.store.Records(ctx, store.Filter{Before: seq, Newest: true})
+	return b.store.Records(ctx, store.Filter{Before: seq, Newest: true, Bare: true})
 }
 
 func (b bookOf) Of(ctx context.Context, person string) iter.Seq2[door.Record, error] {
-	return b.store.Records(ctx, store.Filter{Person: person})
+	return b.store.Records(ctx, store.Filter{Person: person, Bare: true})
 }
 
 func (b bookOf) Passed(ctx context.Context, person string, before uint64) (door.Record, error) {
-	f := store.Filter{Person: person, Kinds: []door.Kind{door.KindEntry, door.KindExit}, Before: before, Newest: true, Limit: 1}
+	f := store.Filter{Person: person, Kinds: []door.Kind{door.KindEntry, door.KindExit}, Before: before, Newest: true, Limit: 1, Bare: true}
 	for r, err := range b.store.Records(ctx, f) {
 		if err != nil && r.Seq != 0 {
 			break // damaged: nobody knows

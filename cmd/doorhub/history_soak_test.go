@@ -27,7 +27,7 @@ type between struct {
 	*httptest.Server
 
 	mu    sync.Mutex
-	harm  func(r *http.Request) harm
+	harm  func(body []byte) harm
 	asked int
 }
 
@@ -48,7 +48,7 @@ func newBetween(db *influx) *between {
 	return b
 }
 
-func (b *between) does(harm func(*http.Request) harm) {
+func (b *between) does(harm func([]byte) harm) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.harm = harm
@@ -60,7 +60,7 @@ func (b *between) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	b.mu.Lock()
 	b.asked++
 	if b.harm != nil {
-		h = b.harm(r)
+		h = b.harm(body)
 	}
 	b.mu.Unlock()
 	if err != nil || h.cut {
@@ -190,7 +190,7 @@ func (d *weather) turn(phase string) {
 	d.phase, d.began, d.since = phase, d.net.asked, d.now
 	harms := map[string]harm{"unreachable": {cut: true}, "unavailable": {status: 503}, "killed": {kill: true},
 		"too many requests": {status: 429, after: "600"}}
-	d.net.does(func(*http.Request) harm {
+	d.net.does(func([]byte) harm {
 		if phase == "replies lost" {
 			return harm{drop: rand.IntN(2) == 0}
 		}
@@ -246,7 +246,7 @@ func TestKillHistory(t *testing.T) {
 	db := startInflux(t)
 	db.create("doorhub")
 	net := newBetween(db)
-	net.does(func(*http.Request) harm { return harm{wait: 5 * time.Millisecond, drop: rand.IntN(20) == 0} })
+	net.does(func([]byte) harm { return harm{wait: 5 * time.Millisecond, drop: rand.IntN(20) == 0} })
 	h := newHouse(t, buildHub(t, false))
 	text, err := os.ReadFile(h.config)
 	must(t, err)

@@ -149,7 +149,7 @@ func (h *History) Backfill(ctx context.Context, seq uint64) error {
 
 // Run sends until ctx ends, then keeps how far it came.
 func (h *History) Run(ctx context.Context) {
-	s := &sender{History: h}
+	s := &sender{History: h, line: newLine()}
 	defer s.hangUp()
 	for again := firstPause; ; {
 		before := s.cursor

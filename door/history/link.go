@@ -45,6 +45,11 @@ func (s *sender) hangUp() {
 // request sends items in one request.
 func (s *sender) request(ctx context.Context, items []item) error {
 	var lines strings.Builder
+	size := 0
+	for _, i := range items {
+		size += len(i.line)
+	}
+	lines.Grow(size)
 	for _, i := range items {
 		if i.err != nil {
 			return fmt.Errorf("%w a record that cannot be written: %w", errLine, i.err)

@@ -1,6 +1,7 @@
 package history
 
 import (
+	"bytes"
 	"encoding/json"
 	"strconv"
 	"strings"
@@ -51,8 +52,8 @@ type telling struct {
 
 // point is a record as InfluxDB keeps it, a line of its protocol. Its time is the record's own,
 // of which there is one for each record: sent again, it overwrites itself.
-func point(r door.Record, t telling) ([]byte, error) {
-	l := series(r)
+func (l line) point(r door.Record, t telling) ([]byte, error) {
+	l.series(r)
 	if len(r.Details) > 0 {
 		text, _ := json.Marshal(r.Details) // of strings: cannot fail
 		l.text(FieldDetails, string(text))
@@ -83,33 +84,34 @@ func hour(t time.Time) float64 {
 }
 
 // nameless takes the name out of a record's point.
-func nameless(r door.Record) ([]byte, error) {
-	l := series(r)
+func (l line) nameless(r door.Record) ([]byte, error) {
+	l.series(r)
 	l.text(FieldName, "")
 	return l.end(r.Time)
 }
 
 // corrected says by how much the clock was wrong when the record was made.
-func corrected(r door.Record, offset time.Duration) ([]byte, error) {
-	l := series(r)
+func (l line) corrected(r door.Record, offset time.Duration) ([]byte, error) {
+	l.series(r)
 	l.AddField(FieldOffset, lineprotocol.IntValue(int64(offset)))
 	return l.end(r.Time)
 }
 
+// line writes one line after the other.
 type line struct{ *lineprotocol.Encoder }
+
+func newLine() line { return line{&lineprotocol.Encoder{}} }
 
 // series begins a line with the identity of a record's point: what else is written under it
 // is added to it.
-func series(r door.Record) line {
-	l := line{&lineprotocol.Encoder{}}
-	l.SetBuffer(make([]byte, 0, 256))
+func (l line) series(r door.Record) {
+	l.Reset()
 	l.StartLine(Measurement)
 	for _, tag := range [...][2]string{{TagDoor, r.Door}, {TagKind, string(r.Kind)}, {TagPerson, r.Person}, {TagSide, string(r.Side)}} {
 		if tag[1] != "" {
 			l.AddTag(tag[0], tag[1])
 		}
 	}
-	return l
 }
 
 // text writes a line feed and the like as a space: InfluxDB has no form of them that reads back.
@@ -139,5 +141,5 @@ func printable(s string) bool {
 
 func (l line) end(at time.Time) ([]byte, error) {
 	l.EndLine(at)
-	return l.Bytes(), l.Err()
+	return bytes.Clone(l.Bytes()), l.Err()
 }

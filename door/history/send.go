@@ -19,6 +19,7 @@ type sender struct {
 	doubt  []refused    // records refused while nothing else was taken: perhaps it is not them
 	ahead  <-chan batch // being read; nil: none
 	stays  stays        // of whoever reads
+	line   line         // likewise
 }
 
 // item is a record on its way.
@@ -176,7 +177,7 @@ func (s *sender) item(ctx context.Context, r door.Record) (item, error) {
 	if err != nil {
 		return item{}, err
 	}
-	line, bad := point(r, telling{name: s.world.Called(r.Person), inside: inside, zone: s.world.Zone})
+	line, bad := s.line.point(r, telling{name: s.world.Called(r.Person), inside: inside, zone: s.world.Zone})
 	return item{r, line, bad}, nil
 }
 
@@ -205,7 +206,7 @@ func (s *sender) follow(ctx context.Context, r *door.Record) error {
 
 // erase takes the name out of all earlier points of a person.
 func (s *sender) erase(ctx context.Context, erased door.Record) error {
-	w := rewriter{s: s}
+	w := rewriter{s: s, line: newLine()}
 	for r, err := range s.world.Journal.Of(ctx, erased.Person) {
 		if err != nil && r.Seq == 0 {
 			return err
@@ -216,7 +217,7 @@ func (s *sender) erase(ctx context.Context, erased door.Record) error {
 		if err != nil {
 			continue
 		}
-		line, err := nameless(r)
+		line, err := w.line.nameless(r)
 		if err := w.add(ctx, item{r, line, err}); err != nil {
 			return err
 		}
@@ -232,7 +233,7 @@ func (s *sender) correct(ctx context.Context, set door.Record) error {
 		s.log.Warn("a clock_set without its offset corrects nothing", "seq", set.Seq)
 		return nil
 	}
-	w := rewriter{s: s}
+	w := rewriter{s: s, line: newLine()}
 	for r, err := range s.world.Journal.Before(ctx, set.Seq) {
 		if err != nil && r.Seq == 0 {
 			return err
@@ -249,7 +250,7 @@ func (s *sender) correct(ctx context.Context, set door.Record) error {
 		if r.Clock.Synced {
 			continue
 		}
-		line, err := corrected(r, offset)
+		line, err := w.line.corrected(r, offset)
 		if err := w.add(ctx, item{r, line, err}); err != nil {
 			return err
 		}
@@ -260,6 +261,7 @@ func (s *sender) correct(ctx context.Context, set door.Record) error {
 // rewriter sends what it is given in batches.
 type rewriter struct {
 	s     *sender
+	line  line
 	items []item
 }
 

@@ -27,6 +27,9 @@ type entry struct {
 // columns lists the journal's columns in the order of entry's fields.
 const columns = `seq, time, synced, boot, mono, door, kind, side, person, factors, reason, details, sealed, prev, hash`
 
+// bareColumns are columns with nothing in the last three.
+const bareColumns = `seq, time, synced, boot, mono, door, kind, side, person, factors, reason, details, NULL, NULL, NULL`
+
 func (e *entry) pointers() []any {
 	return []any{&e.seq, &e.time, &e.synced, &e.boot, &e.mono, &e.door, &e.kind, &e.side,
 		&e.person, &e.factors, &e.reason, &e.details, &e.sealed, &e.prev, &e.hash}

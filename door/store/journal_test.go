@@ -361,3 +361,16 @@ func TestHeadFileThatIsNone(t *testing.T) {
 		t.Errorf("somebody else's file was written: %q, %v", text, err)
 	}
 }
+
+// A bare record is the same without what proves it.
+func TestBareRecords(t *testing.T) {
+	s := newStore(t)
+	mustAppend(t, s, someRecords(20)...)
+	want := collect(t, s, Filter{})
+	for i := range want {
+		want[i].Sealed, want[i].Prev, want[i].Hash = nil, nil, nil
+	}
+	if diff := cmp.Diff(want, collect(t, s, Filter{Bare: true})); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}

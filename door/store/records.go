@@ -21,6 +21,7 @@ type Filter struct {
 	Before uint64      // Seq less than it; 0: no bound
 	Limit  int         // at most so many; 0: all
 	Newest bool        // newest first
+	Bare   bool        // without Sealed, Prev and Hash, which cost a third of the time
 }
 
 // pageSize is how many records are read at once. Between pages no transaction is open, so
@@ -93,20 +94,28 @@ func (s *Store) page(ctx context.Context, f Filter, size int) ([]entry, error) {
 	if f.Newest {
 		order = "DESC"
 	}
-	rows, err := s.reader.QueryContext(ctx, `SELECT `+columns+` FROM journal WHERE `+where+` ORDER BY seq `+order+` LIMIT ?`, append(args, size)...)
+	rows, err := s.reader.QueryContext(ctx, `SELECT `+f.columns()+` FROM journal WHERE `+where+` ORDER BY seq `+order+` LIMIT ?`, append(args, size)...)
 	if err != nil {
 		return nil, explain("read the journal", err)
 	}
 	defer rows.Close()
 	page := make([]entry, 0, size)
+	var e entry
+	into := e.pointers()
 	for rows.Next() {
-		var e entry
-		if err := rows.Scan(e.pointers()...); err != nil {
+		if err := rows.Scan(into...); err != nil {
 			return nil, explain("read the journal", err)
 		}
 		page = append(page, e)
 	}
 	return page, explain("read the journal", rows.Err())
+}
+
+func (f Filter) columns() string {
+	if f.Bare {
+		return bareColumns
+	}
+	return columns
 }
 
 // where is f as SQL. The plus keeps SQLite from walking the index on time, which would sort
