@@ -420,5 +420,16 @@ func (h *hub) peopleChanged(ctx context.Context) error {
 	h.introduce(before, h.names.all())
 	h.condition.known()
 	h.send(door.People{People: people})
-	return h.vision.reload(ctx)
+	h.reloadFaces(ctx)
+	return nil
+}
+
+// reloadFaces has a change of faces take effect. One that cannot be read is a problem that
+// costs nobody else.
+func (h *hub) reloadFaces(ctx context.Context) {
+	f := door.Fault{Part: "faces"}
+	if err := h.vision.reload(ctx); err != nil {
+		f.Reason, f.Detail = "unreadable", err.Error()
+	}
+	h.send(f)
 }

@@ -47,7 +47,7 @@ var (
 )
 
 func (s *service) enrolPictures(ctx context.Context, vision enroller, id string, req enrolRequest, progress func(done, total int)) ([]pictureResult, error) {
-	known, err := s.store.Faces(ctx)
+	known, err := s.knownFaces(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -59,6 +59,15 @@ func (s *service) enrolPictures(ctx context.Context, vision enroller, id string,
 	err = s.takeFaces(ctx, id, req.Pictures, results, req.Keep, door.Record{})
 	progress(len(req.Pictures), len(req.Pictures))
 	return results, err
+}
+
+// knownFaces are those that a new one is compared with. One that cannot be read may be the same.
+func (s *service) knownFaces(ctx context.Context) ([]store.PersonFace, error) {
+	known, err := s.store.Faces(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("nobody can tell whether this is somebody who is enrolled already: %w", err)
+	}
+	return known, nil
 }
 
 // takeFaces compares what was judged with others, and keeps what was not refused.

@@ -85,7 +85,7 @@ func (s *service) guide(ctx context.Context, req guideRequest, tell func(face.Gu
 	if err != nil {
 		return nil, err
 	}
-	known, err := s.store.Faces(ctx)
+	known, err := s.knownFaces(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -148,9 +148,7 @@ func pictureResults(pictures []picture, e face.Enrolment) []pictureResult {
 func (h *hub) openVision(ctx context.Context) error {
 	h.vision = &vision{cfg: h.cfg, store: h.store, players: map[string]*camera.Player{}, lenses: map[string]*lens{}, judges: map[string][]*face.AttackDetector{}}
 	h.undo.add("vision", h.vision.close)
-	if err := h.vision.reload(ctx); err != nil {
-		h.send(door.Fault{Part: "faces", Reason: "unreadable", Detail: err.Error()})
-	}
+	h.reloadFaces(ctx)
 	e, err := h.newEvidence()
 	if err != nil {
 		return err

@@ -130,7 +130,7 @@ func (s *Store) scanFace(rows *sql.Rows) (PersonFace, error) {
 		err = checkFace(f.Face)
 	}
 	if err != nil {
-		return f, fmt.Errorf("face %d of %s: %w: enrol it anew", row, f.Person, err)
+		return f, fmt.Errorf("face %d of %s: %w: take it away with doorhub people forget %s --faces, and enrol anew", row, f.Person, err, f.Person)
 	}
 	return f, nil
 }
