@@ -22,7 +22,7 @@ func (h *hub) devices() (all []device) {
 	hub := h.hubInfo()
 	add := func(id string, tell func() discovery.Message) { all = append(all, device{id, tell}) }
 	add(discovery.HouseDevice, func() discovery.Message {
-		return discovery.Home(discovery.House{Inside: h.cfg.HomeAssistant.Inside != discovery.InsideOff, History: h.history != nil}, hub)
+		return discovery.Home(discovery.House{Inside: h.cfg.HomeAssistant.Inside != discovery.InsideOff, History: h.cfg.History.URL != ""}, hub)
 	})
 	for _, d := range h.cfg.Doors {
 		add(discovery.DoorDevice(d.ID), func() discovery.Message { return discovery.Device(h.shownDoor(d), hub) })

@@ -1,6 +1,7 @@
 package history
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -93,7 +94,7 @@ func explain(err error) (reason, detail string) {
 	case answer.StatusCode == 0:
 		return reasonDown, fmt.Sprintf("no answer from the database: %v", err)
 	}
-	said := fmt.Sprintf("%d %.200s", answer.StatusCode, strings.TrimSpace(answer.Error()))
+	said := fmt.Sprintf("it says %d %.200s", answer.StatusCode, strings.TrimSpace(cmp.Or(answer.Message, http.StatusText(answer.StatusCode))))
 	switch answer.StatusCode {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return reasonToken, "the database does not take the token: give one in token_file that may write to the bucket: " + said
