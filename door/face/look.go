@@ -74,11 +74,16 @@ func (l *look) find() error {
 	if err != nil {
 		return err
 	}
+	l.take(spots)
+	return nil
+}
+
+// take begins with the faces found, the largest first; those beyond the most are left out.
+func (l *look) take(spots []spot) {
 	l.over = max(0, len(spots)-l.w.cfg.Faces)
 	for _, s := range spots[:len(spots)-l.over] {
 		l.faces = append(l.faces, &candidate{spot: s})
 	}
-	return nil
 }
 
 // measure tells the faces' tracks, how good the look at each is, and why it is worth
