@@ -53,6 +53,7 @@ func calls() map[string]call {
 		"history.backfill":   one((*service).backfill),
 		"face.not":           one((*service).notThem),
 		"face.decisions":     callDecisions,
+		"face.explain":       one((*service).explain),
 		"broker.top":         one((*service).topOfBus),
 		"broker.user.list":   callUsers,
 		"broker.user.add":    one((*service).addUser),

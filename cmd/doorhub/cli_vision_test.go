@@ -62,9 +62,13 @@ func maskedMeasures(text string) string {
 	for _, m := range []struct{ from, to string }{
 		{`\d+ px +\d+ +\d+ `, "N px N N "},
 		{`\d+ %`, "N %"},
-		{`(distance |verify to )0\.\d\d`, "${1}N"},
+		{`(distance |verify to )\d\.\d\d\d?`, "${1}N"},
+		{`\d+x\d+ pixels( at -?\d+,-?\d+)?(; detector -?[\d.]+; quality .*)?`, "NxN pixels"},
+		{`took gate .* ms`, "took N ms"},
+		{`\d\.\d+ farther`, "N farther"},
+		{`"box":\[[-\d,]+\],|("took_us":)\{[^}]*\}`, "$1"},
 		{`/[^\s"]*/pictures/(p\d+)/\w+`, "PICTURES/$1/NAME"},
-		{`("width"|"sharpness"|"light"|"contrast"|"turn"|"score"|"distance"):-?[\d.e-]+`, "$1:N"},
+		{`("width"|"sharpness"|"light"|"contrast"|"turn"|"score"|"distance"|"height"|"size"|"pose"|"margin"):-?[\d.e-]+`, "$1:N"},
 	} {
 		text = regexp.MustCompile(m.from).ReplaceAllString(text, m.to)
 	}

@@ -13,6 +13,7 @@ import (
 type faceCmd struct {
 	Not       faceNot       `cmd:"" help:"Say that the face of a record was not that of whom it was taken for."`
 	Decisions faceDecisions `cmd:"" help:"Show how the last faces before the cameras were judged, with all numbers."`
+	Explain   faceExplain   `cmd:"" help:"Show what a camera would make of pictures, with all numbers. Nothing is kept."`
 	Report    faceReportCmd `cmd:"" help:"How well the faces enrolled here tell people apart, and which thresholds fit."`
 }
 

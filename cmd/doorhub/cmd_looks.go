@@ -2,8 +2,11 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
+	"io"
+	"path/filepath"
 	"strings"
 	"text/tabwriter"
 )
@@ -105,10 +108,62 @@ func (d decisionView) aliveText() string {
 		d.Liveness, e.Reason, e.Turned, e.Relief, e.Plane, e.Bend, e.Noise, e.Points, e.For, e.Against)
 }
 
-func (d decisionView) tookText() string {
+func (d decisionView) tookText() string { return tookText(d.Took) }
+
+func tookText(took map[string]int) string {
 	var texts []string
 	for _, stage := range []string{"gate", "find", "measure", "describe", "match"} {
-		texts = append(texts, fmt.Sprintf("%s %.1f", stage, float64(d.Took[stage])/1000))
+		texts = append(texts, fmt.Sprintf("%s %.1f", stage, float64(took[stage])/1000))
 	}
 	return strings.Join(texts, " ") + " ms"
+}
+
+type faceExplain struct {
+	Pictures []string `arg:"" help:"JPEG or PNG files." type:"existingfile" placeholder:"PICTURE"`
+}
+
+// Run explains one picture after the other; one that cannot be used ends it no sooner than the
+// others are done.
+func (c faceExplain) Run(a *app) error {
+	return a.connected(func(hub caller) error {
+		var bad []error
+		for _, file := range c.Pictures {
+			data, err := readBounded(file)
+			var x explanation
+			if err == nil {
+				x, err = callOne[explanation](a, hub, "face.explain", explainRequest{picture{filepath.Base(file), data}})
+			}
+			switch {
+			case errors.Is(err, context.Canceled):
+				return err
+			case err != nil:
+				bad = append(bad, fmt.Errorf("%s: %w", filepath.Base(file), err))
+				continue
+			case a.cli.JSON:
+				err = a.printJSON(x)
+			default:
+				err = a.printExplanation(x)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return errors.Join(bad...)
+	})
+}
+
+func (a *app) printExplanation(x explanation) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: looked at in %dx%d pixels, %s; took %s\n", printable(x.Name), x.Width, x.Height, counted(len(x.Faces), "face", "faces"), tookText(x.Took))
+	if x.Over > 0 {
+		fmt.Fprintf(&b, "%s more than face.faces are left out, the smallest\n", counted(x.Over, "face", "faces"))
+	}
+	for i, f := range x.Faces {
+		fmt.Fprintf(&b, "  face %d: %dx%d pixels at %d,%d; detector %.2f; quality %s\n", i+1, f.Box[2], f.Box[3], f.Box[0], f.Box[1], f.Score, f.Quality.text())
+		for _, line := range f.Verdict {
+			fmt.Fprintf(&b, "    %s\n", line)
+		}
+	}
+	_, err := io.WriteString(a.out, b.String())
+	return err
 }

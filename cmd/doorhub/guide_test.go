@@ -21,6 +21,10 @@ type looking struct {
 
 func (looking) Enrol(string, []picture, []store.PersonFace) ([]pictureResult, error) { return nil, nil }
 
+func (looking) Explain(picture, []store.PersonFace, []store.Look) (face.Explanation, error) {
+	return face.Explanation{}, nil
+}
+
 func (l looking) Guide(_ context.Context, _ guideOrder, _ []store.PersonFace, tell func(face.Guided)) ([]picture, []pictureResult, error) {
 	for _, g := range l.looks {
 		tell(g)

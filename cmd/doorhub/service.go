@@ -57,6 +57,9 @@ type enroller interface {
 	// Guide has a person look into a camera, pose by pose, and judges the best looks. tell
 	// hears of every look.
 	Guide(ctx context.Context, o guideOrder, known []store.PersonFace, tell func(face.Guided)) ([]picture, []pictureResult, error)
+	// Explain tells what a camera would make of a picture. Wrong are looks that were taken for
+	// people and are not theirs.
+	Explain(p picture, known []store.PersonFace, wrong []store.Look) (face.Explanation, error)
 }
 
 // personView is a person as commands show them.

@@ -15,9 +15,9 @@ type decisionsRequest struct {
 
 // decisionView is what became of one face in one look at a frame.
 type decisionView struct {
-	Time     time.Time      `json:"time"`
-	Door     string         `json:"door"`
-	Side     door.Side      `json:"side"`
+	Time     time.Time      `json:"time,omitzero"`
+	Door     string         `json:"door,omitempty"`
+	Side     door.Side      `json:"side,omitempty"`
 	Track    int            `json:"track,omitempty"` // 0: it was no face
 	Box      [4]int         `json:"box"`             // left, top, width, height in pixels of the frame
 	Score    float64        `json:"score"`           // of the detector
@@ -90,12 +90,14 @@ func callDecisions(ctx context.Context, s *service, raw json.RawMessage, to repl
 
 func viewDecision(d face.Decision, ns *names) decisionView {
 	q := d.Quality
-	v := decisionView{Time: d.Taken.UTC(), Door: d.Place.Door, Side: d.Place.Side, Track: d.Track,
+	v := decisionView{Door: d.Place.Door, Side: d.Place.Side, Track: d.Track,
 		Box: [4]int{d.Box.Min.X, d.Box.Min.Y, d.Box.Dx(), d.Box.Dy()}, Score: d.Score,
 		Quality: qualityView{q.Score(), q.Size, q.Sharpness, q.Light, q.Pose}, Why: d.Why, Looks: d.Looks, Settled: d.Settled,
 		Liveness: d.Liveness, Faces: d.Faces, Over: d.Over,
-		Took: map[string]int{"find": int(d.Took.Find.Microseconds()), "measure": int(d.Took.Measure.Microseconds()),
-			"describe": int(d.Took.Describe.Microseconds()), "match": int(d.Took.Match.Microseconds())}}
+		Took: tookView(d.Took)}
+	if !d.Taken.IsZero() {
+		v.Time = d.Taken.UTC()
+	}
 	for _, m := range d.Near {
 		v.Near = append(v.Near, nearView{m.Person, ns.of(m.Person), m.Distance})
 	}
@@ -106,4 +108,13 @@ func viewDecision(d face.Decision, ns *names) decisionView {
 		v.Alive = &aliveView{e.Reason, e.Turned, e.Relief, e.Plane, e.Bend, e.Noise, e.Points, e.For, e.Against}
 	}
 	return v
+}
+
+// tookView is how long the stages of a look took, in microseconds.
+func tookView(s face.Stages) map[string]int {
+	took := map[string]int{}
+	for name, d := range map[string]time.Duration{"gate": s.Gate, "find": s.Find, "measure": s.Measure, "describe": s.Describe, "match": s.Match} {
+		took[name] = int(d.Microseconds())
+	}
+	return took
 }

@@ -108,6 +108,19 @@ func (v *vision) Enrol(who string, pictures []picture, known []store.PersonFace)
 	return pictureResults(pictures, e), nil
 }
 
+// Explain tells what a camera would make of a picture.
+func (v *vision) Explain(p picture, known []store.PersonFace, wrong []store.Look) (face.Explanation, error) {
+	rec, err := v.recogniser()
+	if err != nil {
+		return face.Explanation{}, err
+	}
+	var g face.Gallery
+	if err := g.Replace(withWrong(enrolled(known), wrong)); err != nil {
+		return face.Explanation{}, err
+	}
+	return rec.Explain(p.Data, &g)
+}
+
 // ready is what an enrolment needs.
 func (v *vision) ready(known []store.PersonFace) (*face.Recogniser, *face.Gallery, error) {
 	rec, err := v.recogniser()

@@ -48,6 +48,14 @@ type Stages struct {
 	Match    time.Duration // liveness and who it is
 }
 
+// Explanation is what a door's camera would make of one picture.
+type Explanation struct {
+	Size  image.Point // pixels of the picture as it was looked at, to which boxes refer
+	Faces []Decision  // the largest first
+	Over  int         // faces beyond the most that are looked at
+	Took  Stages
+}
+
 // decisions keeps the newest. It may be used from any goroutine.
 type decisions struct {
 	most int

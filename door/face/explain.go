@@ -10,14 +10,6 @@ import (
 	"github.com/doorhub/doorhub/door/face/dlib"
 )
 
-// Explanation is what a door's camera would make of one picture.
-type Explanation struct {
-	Size  image.Point // pixels of the picture as it was looked at, to which boxes refer
-	Faces []Decision  // the largest first
-	Over  int         // faces beyond the most that are looked at
-	Took  Stages
-}
-
 // Explain tells of each face in a JPEG or PNG file all that a first look before a camera would
 // go by; a face that would wait for a better look is described all the same. One picture tells
 // nothing of liveness. It fails with ErrPicture as Decode does.
