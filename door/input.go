@@ -85,7 +85,7 @@ type (
 		Door   string
 		Side   Side
 		Camera int    // which of the cameras on that side, from 0
-		Reason string // one word, as "camera_lost", "camera_black", "camera_frozen", "no_models"
+		Reason string // one word, as "camera_lost", "camera_black", "camera_frozen", "camera_noise", "no_models"
 		Detail string // for people
 	}
 

@@ -102,7 +102,7 @@ func (c *Camera) Close() error {
 type shot struct {
 	Frame
 	hash uint64
-	mean float64
+	tone tone
 	err  error
 }
 
@@ -193,7 +193,7 @@ func (w *watch) take(s shot) {
 	}
 	w.back.reset()
 	w.cause, w.flows = nil, true
-	w.health.frame(now, s.hash, s.mean)
+	w.health.frame(now, s.hash, s.tone)
 	w.cam.count.Add(1)
 	w.cam.put(s.Frame)
 }
@@ -260,13 +260,14 @@ type reader struct {
 	seed   maphash.Seed
 	rotate int
 
-	mean   float64 // brightness when it was last measured, at
-	meanAt time.Time
+	hash   uint64 // of the last frame
+	tone   tone   // when it was last measured, at
+	toneAt time.Time
 }
 
-// meanEvery is how often the brightness of frames is measured that come undecoded: often
-// enough to tell a black picture in time.
-const meanEvery = 500 * time.Millisecond
+// toneEvery is how often the tone of frames is measured: often enough to tell a black picture
+// in time.
+const toneEvery = 200 * time.Millisecond
 
 func (r *reader) shot(ctx context.Context) shot {
 	var s shot
@@ -292,11 +293,12 @@ func (r *reader) decoded(ctx context.Context, src matSource, s *shot) error {
 		m.Close()
 		return err
 	}
-	s.hash, err = hashOf(r.seed, m)
-	mean := m.Mean()
-	s.mean = (mean.Val1 + mean.Val2 + mean.Val3) / 3
+	if s.hash, err = hashOf(r.seed, m); err != nil {
+		m.Close()
+		return err
+	}
 	s.Frame = decoded(m, r.rotate)
-	return err
+	return r.measure(s)
 }
 
 // undecoded leaves the decoding to who needs it, but for the brightness now and then.
@@ -309,14 +311,23 @@ func (r *reader) undecoded(ctx context.Context, src jpegSource, s *shot) error {
 		return err
 	}
 	s.hash = maphash.Bytes(r.seed, data[scan:])
-	if s.Time.Sub(r.meanAt) >= meanEvery {
+	return r.measure(s)
+}
+
+// measure gives a shot its tone: measured anew now and then, and where a frame comes again,
+// since a covered lens is to be told as black, not as frozen.
+func (r *reader) measure(s *shot) error {
+	again := s.hash == r.hash && !r.src.still()
+	r.hash = s.hash
+	if again || s.Time.Sub(r.toneAt) >= toneEvery {
 		small := s.Small()
-		if small.Empty() {
-			return fmt.Errorf("%w: a damaged JPEG", ErrFrame)
+		pixels, err := small.DataPtrUint8()
+		if err != nil || len(pixels) == 0 {
+			return fmt.Errorf("%w: a damaged picture", ErrFrame)
 		}
-		r.mean, r.meanAt = small.Mean().Val1, s.Time
+		r.tone, r.toneAt = toneOf(pixels, small.Cols()), s.Time
 	}
-	s.mean = r.mean
+	s.tone = r.tone
 	return nil
 }
 

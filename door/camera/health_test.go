@@ -1,6 +1,8 @@
 package camera
 
 import (
+	"math"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -58,7 +60,7 @@ func TestHealth(t *testing.T) {
 			h := newHealth(0, 4)
 			for _, l := range looks {
 				if l.hash != 0 {
-					h.frame(l.at, l.hash, l.mean)
+					h.frame(l.at, l.hash, tone{mean: l.mean})
 				}
 				if got, _ := h.judge(l.at); got != l.want {
 					t.Errorf("at %s: %q, want %q", l.at, got, l.want)
@@ -71,10 +73,59 @@ func TestHealth(t *testing.T) {
 func TestHealthNeverBlackWhenOff(t *testing.T) {
 	h := newHealth(0, 0)
 	for i := range uint64(5) {
-		h.frame(time.Duration(i)*time.Second, i, 0)
+		h.frame(time.Duration(i)*time.Second, i, tone{})
 	}
 	if got, _ := h.judge(5 * time.Second); got != "" {
 		t.Errorf("black: 0 still reports %q", got)
+	}
+}
+
+func TestHealthNoise(t *testing.T) {
+	h := newHealth(0, 4)
+	for i, want := range []string{"", "", "", Noise, ""} {
+		at, shown := time.Duration(i)*time.Second, tone{90, 1.1}
+		if i == 4 {
+			shown.grain = 0.3
+		}
+		h.frame(at, uint64(i+1), shown)
+		if got, _ := h.judge(at); got != want {
+			t.Errorf("after %s: %q, want %q", at, got, want)
+		}
+	}
+}
+
+func TestTone(t *testing.T) {
+	const width, height = 160, 90
+	random := rand.New(rand.NewPCG(1, 1))
+	picture := func(of func(x, y int) float64) (all []byte) {
+		for y := range height {
+			for x := range width {
+				all = append(all, byte(min(max(of(x, y), 0), 255)))
+			}
+		}
+		return all
+	}
+	edges := func(x, y int) float64 { return float64(60 + x/10*37%120 + y/8*53%60) }
+	for name, tt := range map[string]struct {
+		of    func(x, y int) float64
+		mean  float64
+		noise bool
+	}{
+		"white noise":     {func(x, y int) float64 { return 100 + 30*random.NormFloat64() }, 100, true},
+		"weak noise":      {func(x, y int) float64 { return 100 + 9*random.NormFloat64() }, 100, true},
+		"a noisy doorway": {func(x, y int) float64 { return edges(x, y) + 8*random.NormFloat64() }, 150, false},
+		"a doorway":       {edges, 150, false},
+		"a wall at night": {func(x, y int) float64 { return 20 + 2*random.NormFloat64() }, 20, false},
+		"a ramp":          {func(x, y int) float64 { return float64(x) }, 80, false},
+		"black":           {func(x, y int) float64 { return 0 }, 0, false},
+	} {
+		got := toneOf(picture(tt.of), width)
+		if math.Abs(got.mean-tt.mean) > 15 || (got.grain >= noiseGrain) != tt.noise {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	if got := toneOf(nil, 0); got != (tone{}) {
+		t.Errorf("nothing: %+v", got)
 	}
 }
 

@@ -23,6 +23,7 @@ const (
 	blockEnough  = 4   // pixels of a block that must have moved
 	moveLeast    = 10  // grey levels, and
 	moveNoise    = 4   // times the usual noise, that a pixel must differ from its mean by
+	stepNoise    = 6   // ... and from the picture before, whose noise comes on top
 	meanSlow     = 32  // looks over which the mean follows what moves
 	meanFast     = 8   // ... and what does not
 	noiseSlow    = 32
@@ -73,7 +74,7 @@ func (g *gate) moved(i int, v byte) bool {
 	off := max(d, -d)
 	enough := max(moveLeast*gateUnit, moveNoise*g.noise[i])
 	step := (int32(v) - int32(g.last[i])) * gateUnit
-	moved := off > enough || max(step, -step) > enough
+	moved := off > enough || max(step, -step) > max(moveLeast*gateUnit, stepNoise*g.noise[i])
 	if off > enough {
 		g.mean[i] += d / meanSlow
 	} else {

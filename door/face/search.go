@@ -25,10 +25,10 @@ type search struct {
 	moved   []image.Rectangle // in pixels of a picture of the size
 	movedIn image.Point
 
-	next sweep     // the least faces are looked for in a look of their own
-	full time.Time // when all was looked at last
-	rest bool      // ... but for the least faces
-	wide time.Time // when it was last looked where something moved
+	next sweep             // the least faces are looked for in a look of their own
+	full time.Time         // when all was looked at last, but perhaps for the least faces
+	rest []image.Rectangle // where those are still to be looked for
+	wide time.Time         // when it was last looked where something moved
 
 	refused []refusedSpot
 }
@@ -80,7 +80,7 @@ func (s *search) notice(grey gocv.Mat) error {
 // worth reports whether to look for faces: something moved, somebody is followed, or all was
 // not looked at for long.
 func (s *search) worth(now time.Time, tracks []*track) bool {
-	return len(s.moved) > 0 || len(tracks) > 0 || s.rest || now.Sub(s.full) >= s.cfg.Full
+	return len(s.moved) > 0 || len(tracks) > 0 || now.Sub(s.full) >= s.cfg.Full
 }
 
 // faces returns the faces in a frame, the largest first, where something moved and at the
@@ -104,6 +104,9 @@ func (s *search) faces(now time.Time, grey gocv.Mat, tracks []*track) ([]spot, e
 		if len(found) > 0 || s.next == sweepLarge { // the other sweep comes with the next frame
 			break
 		}
+	}
+	if s.next == sweepLeast && len(regions) > 0 {
+		s.rest = regions
 	}
 	return s.distinct(now, found), nil
 }
@@ -133,21 +136,24 @@ func (s *search) sweep(grey gocv.Mat, regions []image.Rectangle) ([]spot, error)
 
 // regions says where to look for faces that nobody follows yet.
 func (s *search) regions(now time.Time, whole image.Rectangle, following bool) []image.Rectangle {
+	all := []image.Rectangle{whole}
 	if !following {
-		s.next = sweepLarge
+		s.next, s.rest = sweepLarge, nil
 	}
+	rest := s.rest
 	switch {
-	case s.rest && s.next == sweepLeast:
-		s.rest, s.wide = false, now
-		return []image.Rectangle{whole}
+	case s.next == sweepLeast && slices.Equal(rest, all): // the other half of a full look
 	case now.Sub(s.full) >= s.cfg.Full && s.next == sweepLarge:
-		s.full, s.wide, s.rest = now, now, following
-		return []image.Rectangle{whole}
-	case len(s.moved) == 0, following && now.Sub(s.wide) < wideEvery:
+		s.full, rest = now, all
+	case following && now.Sub(s.wide) < wideEvery:
+		return nil
+	case len(s.moved) > 0:
+		rest = s.grown(whole)
+	case len(rest) == 0:
 		return nil
 	}
-	s.wide = now
-	return s.grown(whole)
+	s.wide, s.rest = now, nil
+	return rest
 }
 
 // grown returns where something moved in the whole frame, large enough for the smallest face
