@@ -118,7 +118,7 @@ func TestEnrolOddPictures(t *testing.T) {
 		t.Fatalf("%+v", got)
 	}
 	for name, p := range pictures {
-		if !regexp.MustCompile(`(?m)^` + name + ` .*[%-]  +` + p.want).MatchString(got.out) {
+		if !regexp.MustCompile(`(?m)^` + name + `(: | .* %  +)` + p.want).MatchString(got.out) {
 			t.Errorf("%s: want %s", name, p.want)
 		}
 	}

@@ -121,7 +121,7 @@ func (a *app) printPictures(results []pictureResult) error {
 	for _, r := range results {
 		result := "taken"
 		if r.Refused != "" {
-			result = "not taken: " + printable(r.Refused)
+			result = "not taken"
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\n", printable(r.Name), qualityCells(r.Quality), result)
 	}
@@ -129,8 +129,11 @@ func (a *app) printPictures(results []pictureResult) error {
 		return err
 	}
 	for _, r := range results {
-		if r.Warning != "" {
-			fmt.Fprintf(a.out, "warning: %s %s\n", printable(r.Name), printable(r.Warning))
+		switch {
+		case r.Refused != "":
+			fmt.Fprintf(a.out, "%s: not taken: %s\n", printable(r.Name), printable(r.Refused))
+		case r.Warning != "":
+			fmt.Fprintf(a.out, "%s: warning: %s\n", printable(r.Name), printable(r.Warning))
 		}
 	}
 	return nil

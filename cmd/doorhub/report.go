@@ -160,6 +160,9 @@ func (r faceReport) zeroes() []topLine {
 	if len(at) == 0 {
 		return nil
 	}
+	if n <= 3 {
+		return []topLine{{text: fmt.Sprintf("At %s nobody was taken for another, but so few people (%s) tell next to nothing.", strings.Join(at, " and "), counted(n, "pair", "pairs of people"))}}
+	}
 	return []topLine{{text: fmt.Sprintf("At %s nobody was taken for another, which does not mean never: by the rule of three, up to 3 in %s (%s) may be.",
 		strings.Join(at, " and "), counted(n, "pair", "pairs of people"), percent(min(1, 3/float64(n))))}}
 }
@@ -193,7 +196,10 @@ func (a adviceView) head() string {
 
 // because says what the advice is worth.
 func (a adviceView) because() []string {
-	pairs := counted(a.FalseMatch.Units, "pair of people", "pairs of people")
+	pairs, speak := counted(a.FalseMatch.Units, "pair of people", "pairs of people"), "speak"
+	if a.FalseMatch.Units == 1 {
+		speak = "speaks"
+	}
 	if a.Basis == face.Counted {
 		return []string{"supported by the data: " + pairs}
 	}
@@ -201,8 +207,8 @@ func (a adviceView) because() []string {
 	if a.Basis == face.Estimated {
 		how = "estimated by a normal distribution through the distances; " + how
 	}
-	return []string{fmt.Sprintf("NOT supported by the data: %s without an error speak for 1 in %s at best; 1 in %s takes those of %d people",
-		pairs, inverse(a.Supported), inverse(a.Rate), peopleFor(a.Rate)), how}
+	return []string{fmt.Sprintf("NOT supported by the data: %s without an error %s for 1 in %s at best; 1 in %s takes those of %d people",
+		pairs, speak, inverse(a.Supported), inverse(a.Rate), peopleFor(a.Rate)), how}
 }
 
 // inverse is a rate as the number of looks of which it is one.

@@ -125,9 +125,7 @@ func (s *service) compareOthers(ctx context.Context, results []pictureResult) er
 		who, d := r.Other.whoView, r.Other.Distance
 		switch {
 		case r.Reason == face.MatchesOther:
-			r.Refused = fmt.Sprintf("the face is that of %s, who is enrolled already (distance %.2f, under house.identify). "+
-				"Two people? Then a face does not tell them apart: let both use a second factor, and set house.identify and house.verify to %.2f or less",
-				who, d, stepBelow(d))
+			r.Refused = fmt.Sprintf("the face is that of %s, who is enrolled already (distance %.2f, under house.identify)%s", who, d, ifTwo(d))
 		case r.Refused != "":
 		case d < house.Verify:
 			r.Warning = fmt.Sprintf("looks like %s (distance %.2f, under house.verify): with the other's PIN either would be let in, unless it is set to %.2f or less",
@@ -137,6 +135,17 @@ func (s *service) compareOthers(ctx context.Context, results []pictureResult) er
 		}
 	}
 	return nil
+}
+
+// tooStrict is a threshold that hardly keeps anybody out who looks a little different today.
+const tooStrict = 0.4
+
+// ifTwo says what to do about two people who are as near as this.
+func ifTwo(d float64) string {
+	if stepBelow(d) < tooStrict {
+		return ": if they are two people, no face tells them apart: enrol other factors"
+	}
+	return fmt.Sprintf(": if they are two people, let both use a second factor, and set house.identify and house.verify to %.2f or less", stepBelow(d))
 }
 
 // stepBelow is a threshold that a distance is not below.
