@@ -153,6 +153,30 @@ func TestOrphan(t *testing.T) {
 	}
 }
 
+// An entity that the config no longer has is named once more, by its platform alone.
+func TestShrunk(t *testing.T) {
+	bare := Device(Door{ID: "front"}, hub)
+	with, shrunk := Shrunk(bare, Device(Door{ID: "front", Contact: true, Picture: true}, hub).Payload, hub)
+	if !shrunk || with.Topic != bare.Topic || !with.Retain {
+		t.Fatalf("%v: %+v", shrunk, with)
+	}
+	want := components(t, bare)
+	want["contact"], want["picture"] = map[string]any{"platform": "binary_sensor"}, map[string]any{"platform": "image"}
+	if diff := cmp.Diff(want, components(t, with)); diff != "" {
+		t.Errorf("entities (-want +got):\n%s", diff)
+	}
+	if again, still := Shrunk(bare, with.Payload, hub); !still || !cmp.Equal(again, with) {
+		t.Errorf("a hub that starts once more forgets what is to be removed: %s", again.Payload)
+	}
+	other := Hub{Prefix: hub.Prefix, Instance: "neighbour"}
+	for name, old := range map[string][]byte{"the same": bare.Payload, "less": Device(Door{ID: "front"}, hub).Payload, "nothing": {},
+		"nonsense": []byte("\xff{"), "another hub's": Device(front, other).Payload} {
+		if got, shrunk := Shrunk(bare, old, hub); shrunk || !cmp.Equal(got, bare) {
+			t.Errorf("%s: %s", name, got.Payload)
+		}
+	}
+}
+
 func TestClass(t *testing.T) {
 	for _, c := range []Class{ClassWindow, ClassDoor, ClassGarageDoor, ClassOpening} {
 		m := Window(Sensor{ID: "a", Class: c}, hub)

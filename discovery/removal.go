@@ -14,8 +14,11 @@ func Remove(device string, hub Hub) Message {
 }
 
 // Removes reports whether a message is one of Remove.
-func Removes(m Message) bool {
-	return len(m.Payload) == 0 && strings.HasSuffix(m.Topic, "/config")
+func Removes(m Message) bool { return len(m.Payload) == 0 && IsConfig(m.Topic) }
+
+// IsConfig reports whether a topic is one of discovery.
+func IsConfig(topic string) bool {
+	return strings.HasSuffix(topic, "/config") && !strings.HasPrefix(topic, "doorhub/")
 }
 
 // DeviceFilter is what the hub subscribes to for Orphan and Shrunk.

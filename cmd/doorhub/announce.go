@@ -9,6 +9,7 @@ import (
 
 	"github.com/doorhub/doorhub/broker"
 	"github.com/doorhub/doorhub/discovery"
+	"github.com/doorhub/doorhub/door"
 )
 
 // device is what Home Assistant is told of one.
@@ -109,8 +110,9 @@ func (h *hub) introduce(before, now map[string]string) {
 	}
 	for id := range before {
 		if _, still := now[id]; !still {
-			h.show(discovery.Unknown(id))
 			h.panel.show(discovery.Remove(discovery.PersonDevice(id), h.hubInfo()))
+			h.show(discovery.Whereabouts(id, false, false))
+			h.retract(discovery.Unknown(id))
 		}
 	}
 	for id, called := range now {
@@ -120,22 +122,35 @@ func (h *hub) introduce(before, now map[string]string) {
 	}
 }
 
-// tellJournal shows the journal's end, which grows all the time and nobody waits for.
+// retract takes states back once Home Assistant has surely forgotten the entities that show them:
+// an empty state is a warning in its log.
+func (h *hub) retract(ms ...discovery.Message) {
+	time.AfterFunc(settle, func() { h.show(ms...) })
+}
+
+// tellJournal shows the journal's end, which grows all the time and nobody waits for: once at
+// the start, and then every half minute if there is more of it.
 func (h *hub) tellJournal(ctx context.Context) {
+	grown := make(chan struct{}, 1)
+	h.watch(func(door.Record) { nudge(grown) })
+	if h.store.Head().Seq > 0 {
+		nudge(grown)
+	}
 	tick := time.NewTicker(healthBeat)
 	defer tick.Stop()
 	var shown []byte
-	for {
+	for next := grown; ; next = nil {
+		select {
+		case <-ctx.Done():
+			return
+		case <-next:
+		case <-tick.C:
+		}
 		head := h.store.Head()
 		m := discovery.Journal(h.cfg.Name, head.Seq, head.Hash[:], h.clock.now().Synced)
 		if !bytes.Equal(shown, m.Payload) {
 			h.show(m)
 			shown = m.Payload
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/doorhub/doorhub/discovery"
@@ -25,10 +26,9 @@ type audience struct {
 	gone  map[string]discovery.Message // by topic: discovery that also names the entities that are no more
 	after []discovery.Message          // to be told at its next birth
 
-	// Only the outlet's goroutine uses what follows.
-	deaf  bool
-	since uint64 // deaf to what is behind it
-	until uint64 // and not to what is behind this
+	deaf  atomic.Bool // written by the outlet's goroutine, which alone uses what follows
+	since uint64      // deaf to what is behind it
+	until uint64      // and not to what is behind this
 	due   <-chan time.Time
 }
 
@@ -100,11 +100,11 @@ func (o *outlet) gone() {
 func (o *outlet) listen() {
 	for _, born := range o.hears.take() {
 		switch {
-		case born && o.hears.deaf:
-			o.hears.deaf, o.hears.until = false, o.cursor
+		case born && o.hears.deaf.CompareAndSwap(true, false):
+			o.hears.until = o.cursor
 			o.hears.due = time.After(settle)
-		case !born && !o.hears.deaf:
-			o.hears.deaf, o.hears.since = true, o.cursor
+		case !born && o.hears.deaf.CompareAndSwap(false, true):
+			o.hears.since = o.cursor
 		}
 	}
 }

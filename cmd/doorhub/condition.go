@@ -22,10 +22,10 @@ const sensorPast = 1000
 // condition is what the house shows beside its locks and contacts: what is wrong, who is inside,
 // how sensors fare. It follows the journal, and shows what has changed.
 type condition struct {
-	cfg   Config
-	past  *past
-	names *names
-	show  func(...discovery.Message)
+	cfg           Config
+	past          *past
+	names         *names
+	show, retract func(...discovery.Message)
 
 	mu       sync.Mutex
 	problems map[string]door.Record // by part
@@ -35,8 +35,8 @@ type condition struct {
 	certain  bool                   // as shown
 }
 
-func newCondition(ctx context.Context, cfg Config, st *store.Store, p *past, ns *names, show func(...discovery.Message)) (*condition, error) {
-	c := &condition{cfg: cfg, past: p, names: ns, show: show, problems: map[string]door.Record{},
+func newCondition(ctx context.Context, cfg Config, st *store.Store, p *past, ns *names, show, retract func(...discovery.Message)) (*condition, error) {
+	c := &condition{cfg: cfg, past: p, names: ns, show: show, retract: retract, problems: map[string]door.Record{},
 		seen: map[string]time.Time{}, shownAt: map[string]time.Time{}, inside: map[string]bool{}}
 	heard := store.Filter{Kinds: []door.Kind{door.KindSensorOpen, door.KindSensorClosed}, Newest: true, Limit: sensorPast}
 	for r, err := range st.Records(ctx, heard) {
@@ -63,6 +63,9 @@ func (c *condition) begin() {
 	}
 	c.show(discovery.HouseProblems(c.wrong(c.ofHouse)))
 	c.showInside(true)
+	if c.cfg.HomeAssistant.Inside == discovery.InsideOff {
+		c.retract(discovery.NobodyTold())
+	}
 }
 
 // wrote takes new records into account; the past has them already.
@@ -198,9 +201,7 @@ func (c *condition) showInside(all bool) {
 			names = append(names, c.names.of(id))
 		}
 	}
-	if c.cfg.HomeAssistant.Inside == discovery.InsideOff {
-		c.show(discovery.NobodyTold())
-	} else {
+	if c.cfg.HomeAssistant.Inside != discovery.InsideOff {
 		c.show(discovery.Inside(len(ids), !uncertain, names))
 	}
 	if c.cfg.HomeAssistant.People {

@@ -27,7 +27,7 @@ import (
 const coreRoot = "DOORHUB_HOMEASSISTANT"
 
 // soonAtCore bounds every wait for Home Assistant, which takes seconds where others take none.
-const soonAtCore = 2 * time.Minute
+const soonAtCore = time.Minute
 
 const (
 	coreUser     = "owner"
@@ -357,18 +357,53 @@ func (c *core) service(domain, name string, data map[string]any) error {
 	return c.call("POST", "/api/services/"+domain+"/"+name, data, nil)
 }
 
-// template renders one of Home Assistant's templates.
-func (c *core) template(text string) string {
+// change is a new state of an entity.
+type change struct {
+	coreState
+	at time.Time // when it was heard of here
+}
+
+// changes are the new states of all entities from now on, until Home Assistant ends.
+func (c *core) changes() *flow[change] {
 	c.tb.Helper()
-	r, err := http.NewRequestWithContext(soon(c.tb), "POST", c.url+"/api/template", strings.NewReader(string(mustJSON(c.tb, map[string]string{"template": text}))))
+	s, all := c.socket(), newFlow[change]()
+	_, err := s.do("subscribe_events", map[string]any{"event_type": "state_changed"})
 	must(c.tb, err)
-	r.Header.Set("Authorization", "Bearer "+c.token)
-	answer, err := http.DefaultClient.Do(r)
-	must(c.tb, err)
-	defer answer.Body.Close()
-	said, err := io.ReadAll(answer.Body)
-	must(c.tb, err)
-	return string(said)
+	c.tb.Cleanup(func() { s.Close() })
+	go func() {
+		for {
+			var r struct {
+				Event struct {
+					Data struct {
+						New *coreState `json:"new_state"`
+					}
+				}
+			}
+			if s.ReadJSON(&r) != nil {
+				return
+			}
+			if r.Event.Data.New != nil {
+				all.add(change{*r.Event.Data.New, time.Now()})
+			}
+		}
+	}()
+	return all
+}
+
+// happened are the events that an event entity has shown in these changes: each number of a
+// record with its kind, as often as it was shown. An event's state is the time of its coming, so
+// that what only became available again does not count.
+func happened(id string, all []change) map[string]int {
+	times, n := map[string]bool{}, map[string]int{}
+	for _, ch := range all {
+		seq, ok := ch.Attr["seq"].(float64)
+		if ch.ID != id || !ok || times[ch.State] {
+			continue
+		}
+		times[ch.State] = true
+		n[fmt.Sprintf("%.0f %v", seq, ch.Attr["event_type"])]++
+	}
+	return n
 }
 
 func mustJSON(tb testing.TB, v any) []byte {

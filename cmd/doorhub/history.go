@@ -27,7 +27,7 @@ const setAside = "set_aside"
 // openHistory sends the journal to the database, if there is one.
 func (h *hub) openHistory(ctx context.Context) (err error) {
 	if h.cfg.History.URL == "" {
-		h.show(discovery.NoHistory(h.cfg.Name))
+		h.retract(discovery.NoHistory(h.cfg.Name))
 		return nil
 	}
 	wake := make(chan struct{}, 1)

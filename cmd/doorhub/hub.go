@@ -170,7 +170,7 @@ func (h *hub) openStore(ctx context.Context) (err error) {
 	if _, err := h.people(ctx); err != nil {
 		return err
 	}
-	if h.condition, err = newCondition(ctx, h.cfg, h.store, h.past, &h.names, h.show); err != nil {
+	if h.condition, err = newCondition(ctx, h.cfg, h.store, h.past, &h.names, h.show, h.retract); err != nil {
 		return err
 	}
 	h.recorder = newRecorder(h.meters.through(h.store), h.clock.boot, h.log)

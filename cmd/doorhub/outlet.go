@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -162,7 +163,8 @@ func (o *outlet) begin(ctx context.Context) (err error) {
 		}
 	}
 	o.begun = true
-	o.hears.deaf, o.hears.since = true, o.cursor
+	o.hears.deaf.Store(true)
+	o.hears.since = o.cursor
 	return nil
 }
 
@@ -248,16 +250,25 @@ func (o *outlet) tellStates(ctx context.Context) error {
 func (o *outlet) nextDirty() (discovery.Message, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	topics := slices.Sorted(maps.Keys(o.dirty))
-	if len(topics) == 0 {
+	if len(o.dirty) == 0 {
 		return discovery.Message{}, false
 	}
-	delete(o.dirty, topics[0])
-	m := o.states[topics[0]]
+	topic := slices.MinFunc(slices.Collect(maps.Keys(o.dirty)), announcedFirst)
+	delete(o.dirty, topic)
+	m := o.states[topic]
 	if discovery.Removes(m) {
-		delete(o.states, topics[0]) // a second time it would be a warning in Home Assistant's log
+		delete(o.states, topic) // a second time it would be a warning in Home Assistant's log
 	}
 	return m, true
+}
+
+// announcedFirst orders topics: discovery, which may say that nobody shall look at a state any
+// more, then states.
+func announcedFirst(a, b string) int {
+	if a, b := discovery.IsConfig(a), discovery.IsConfig(b); a != b {
+		return map[bool]int{true: -1, false: 1}[a]
+	}
+	return cmp.Compare(a, b)
 }
 
 // tellRecords tells what is fresh in the journal behind the cursor, and passes over the rest.

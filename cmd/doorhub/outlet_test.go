@@ -209,3 +209,44 @@ func TestOutletAfterLongSilence(t *testing.T) {
 		t.Errorf("the cursor is at %d, want %d to %d", cursor, kept[0].Seq, head)
 	}
 }
+
+// Home Assistant that was away hears what it missed, once, when it is back; others are told only
+// that twice.
+func TestMissedEventsAtBirth(t *testing.T) {
+	const birth = "homeassistant/status"
+	h := startTestHub(t)
+	says := func(word string) {
+		t.Helper()
+		_, err := pub(t, h.as("homeassistant"), "-t", birth, "-m", word)
+		must(t, err)
+	}
+	f := sub(t, h.as("viewer"), "doorhub/door/front/event")
+	denied := func() uint64 {
+		t.Helper()
+		h.enters(noPIN)
+		return event(t, f.next(t, "denied", func(m heard) bool { return event(t, m).Kind == "denied" })).Seq
+	}
+	says("online")
+	until(t, "its birth", func() bool { return !h.bus.hears.deaf.Load() })
+	denied()
+	says("offline")
+	until(t, "its end", h.bus.hears.deaf.Load)
+	missed := denied()
+	says("online")
+	if again := event(t, f.next(t, "what it missed", func(heard) bool { return true })).Seq; again != missed {
+		t.Errorf("%d is told again, want %d", again, missed)
+	}
+	says("online") // nothing was missed since
+	if last := denied(); last <= missed {
+		t.Errorf("%d is told again without need", last)
+	}
+	told := map[uint64]int{}
+	for _, m := range f.seen() {
+		told[event(t, m).Seq]++
+	}
+	for seq, n := range told {
+		if want := map[bool]int{true: 2, false: 1}[seq == missed]; n != want {
+			t.Errorf("event %d is told %d times, want %d", seq, n, want)
+		}
+	}
+}
