@@ -189,13 +189,18 @@ func BenchmarkFindEmpty720p(b *testing.B) {
 	}
 }
 
+// BenchmarkNewRecogniser is what one set of models takes, in time and in memory.
 func BenchmarkNewRecogniser(b *testing.B) {
 	recogniser(b)
+	before := resident(b, "VmRSS")
+	var each []float64
 	for b.Loop() {
 		r, err := NewRecogniser(Defaults())
 		if err != nil {
 			b.Fatal(err)
 		}
+		each = append(each, float64(resident(b, "VmRSS")-before)*1024/1e6)
 		r.Close()
 	}
+	b.ReportMetric(middle(each), "MB")
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // resident returns a line of /proc/self/status in kB.
-func resident(t *testing.T, key string) (kB int) {
+func resident(t testing.TB, key string) (kB int) {
 	t.Helper()
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
