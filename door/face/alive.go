@@ -50,7 +50,7 @@ const (
 	tiltMost    = 50.0  // degrees: farther, points cannot be followed well
 	reliefLeast = 0.013 // eye distances, RMS: a head's
 	reliefMost  = 0.010 // ...: a sheet's
-	sheetTurn   = 0.6   // times its tilt that a sheet may seem turned as a head would be
+	sheetTurn   = 0.4   // times its tilt that a sheet may seem turned as a head would be
 	noiseMargin = 2.5   // times the noise that a head's relief must show
 	looksEnough = 3     // that speak for the same
 	looksKept   = 60    // the newest

@@ -27,6 +27,7 @@ const (
 	restWithin    = 8.0                    // degrees; farther, the head has left its rest
 	restAnywhere  = 18.0                   // degrees from straight ahead that are still a rest
 	wrongFrom     = 18.0                   // degrees; a turn that far another way is no hesitation
+	wrongAcross   = 1.5                    // times as far across as along
 	wrongLooks    = 3                      // in a row: one or two may be an error
 	turnAsked     = 20.0                   // degrees
 	headLooks     = 2                      // in the turn, that show a head's relief
@@ -114,7 +115,7 @@ func (p *Prompt) judge(at time.Time, d point, e Evidence) Answer {
 	}
 	along, across := p.direction(d)
 	p.answer.Degrees = max(p.answer.Degrees, along)
-	if p.wrong++; d.length() < wrongFrom || along >= across {
+	if p.wrong++; d.length() < wrongFrom || across < wrongAcross*along {
 		p.wrong = 0
 	}
 	if p.wrong >= wrongLooks {
@@ -124,10 +125,16 @@ func (p *Prompt) judge(at time.Time, d point, e Evidence) Answer {
 		p.relief = append(p.relief, e.LookRelief)
 		p.answer.Relief = median(p.relief)
 	}
-	if along >= turnAsked && along >= across && len(p.relief) >= headLooks {
+	if along >= turnAsked && along >= across && p.showsHead(e) {
 		return p.end("")
 	}
 	return p.answer
+}
+
+// showsHead reports whether the turn itself shows a head's relief. One look is enough where many
+// others have told the same.
+func (p *Prompt) showsHead(e Evidence) bool {
+	return len(p.relief) >= headLooks || len(p.relief) > 0 && e.Liveness == door.Live
 }
 
 // direction returns how far d goes the way that was asked for, and across it.
