@@ -58,7 +58,7 @@ func Defaults() Config {
 		Verify:   0.55,
 		Quiet:    30 * time.Second,
 
-		Liveness:   LivenessOff,
+		Liveness:   LivenessPassive,
 		LivenessOf: map[Set]LivenessMode{},
 		Turns:      3,
 		TurnTime:   4 * time.Second,

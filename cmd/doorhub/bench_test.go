@@ -232,7 +232,7 @@ func (h *benchHub) entry(last door.Factor) (took, check time.Duration) {
 	pad := front.cfg.Keypads[0]
 	before := h.store.Head().Seq
 	claim := door.Claim{Door: "front", Side: door.Entry, Reader: pad.Name, Factor: door.PIN, Person: h.person}
-	look := door.Face{Door: "front", Side: door.Entry, Track: h.track, Liveness: door.Unjudged,
+	look := door.Face{Door: "front", Side: door.Entry, Track: h.track, Liveness: door.Live,
 		Near: []door.Match{{Person: h.person, Distance: 0.3}}}
 	var start time.Time
 	if last == door.PIN {

@@ -101,6 +101,7 @@ func demoConfig(dir string) Config {
 	cfg := Defaults()
 	cfg.demo, cfg.Data, cfg.Clock = true, dir, clockTrust
 	cfg.House.Window = demoWindow
+	cfg.House.Liveness = door.LivenessOff // the camera shows flat portraits
 	cfg.Broker.Listen = freeAddress(cfg.Broker.Listen)
 	front := doorDefaults()
 	front.ID, front.Name, front.Hardware = "front", "Front door", simulated

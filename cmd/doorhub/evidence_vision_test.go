@@ -25,6 +25,7 @@ func startWatched(t *testing.T, change ...func(*Config)) *testHub {
 	h := startTestHub(t, append([]func(*Config){withCamera(portraits()), func(c *Config) {
 		c.demo = true
 		c.House.Policy = []door.Set{door.SetOf(door.PIN, door.FaceID)}
+		c.House.Liveness = door.LivenessOff // it is shown portraits
 		c.House.Quiet = 0
 	}}, change...)...)
 	data, err := os.ReadFile(filepath.Join(portraits(), "obama.jpg"))
