@@ -45,7 +45,7 @@ func BenchmarkBackfill(b *testing.B) {
 				db.create(name)
 				cpu, influx, began := cpuOf(os.Getpid()), cpuOf(db.cmd.Process.Pid), time.Now()
 				if which == 0 {
-					backfillInto(b, db, st, name)
+					backfillInto(b, db.config(), st, name)
 				} else {
 					postInto(b, db, bodies, name)
 				}
@@ -80,9 +80,8 @@ func middle(values []float64) float64 {
 }
 
 // backfillInto sends the whole journal to a database.
-func backfillInto(b *testing.B, db *influx, st *store.Store, name string) {
+func backfillInto(b *testing.B, cfg history.Config, st *store.Store, name string) {
 	b.Helper()
-	cfg := db.config()
 	cfg.Bucket, cfg.Batch = name+"/autogen", history.Defaults().Batch
 	must(b, st.SetCursor(b.Context(), historyName, 0))
 	ctx, cancel := context.WithCancel(b.Context())
@@ -107,9 +106,9 @@ func readyBodies(b *testing.B, db *influx, st *store.Store) (bodies [][]byte) {
 		bodies = append(bodies, body)
 		return harm{}
 	})
-	through := *db
-	through.addr = strings.TrimPrefix(net.URL, "http://")
-	backfillInto(b, &through, st, "ready")
+	through := db.config()
+	through.URL = net.URL
+	backfillInto(b, through, st, "ready")
 	db.query("", "DROP DATABASE ready")
 	return bodies
 }

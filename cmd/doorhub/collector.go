@@ -31,6 +31,7 @@ func (c hubCollector) Collect(to chan<- prometheus.Metric) {
 	c.h.collectJournal(ctx, s)
 	c.h.collectHistory(ctx, s)
 	s.gauge("doorhub_house_inputs_queued", "Inputs that the house has not taken yet.", float64(len(c.h.inputs)))
+	s.gauge("doorhub_house_commands_queued", "Commands whose remote code has not been looked up yet.", float64(len(c.h.codes)))
 	for _, e := range c.h.vision.eyes() {
 		s.counter("doorhub_camera_frames_total", "Frames that came from a camera.", float64(e.frames), e.labels()...)
 		s.counter("doorhub_face_looks_total", "Frames in which faces were looked for.", float64(e.looks), e.labels()...)

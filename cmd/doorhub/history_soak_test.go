@@ -54,6 +54,12 @@ func (b *between) does(harm func([]byte) harm) {
 	b.harm = harm
 }
 
+func (b *between) requests() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.asked
+}
+
 func (b *between) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	var h harm
@@ -181,13 +187,14 @@ func (d *weather) pause(_ context.Context, p time.Duration) {
 // turn goes from one phase to the next.
 func (d *weather) turn(phase string) {
 	hours := (d.now - d.since).Hours()
-	if n := d.net.asked - d.began; float64(n) > 10+attempts(d.phase)*hours {
+	asked := d.net.requests()
+	if n := asked - d.began; float64(n) > 10+attempts(d.phase)*hours {
 		d.t.Errorf("%d requests in %.1f hours of %q", n, hours, d.phase)
 	}
-	if d.db.cmd == nil {
+	if !d.db.runs() {
 		d.db.start()
 	}
-	d.phase, d.began, d.since = phase, d.net.asked, d.now
+	d.phase, d.began, d.since = phase, asked, d.now
 	harms := map[string]harm{"unreachable": {cut: true}, "unavailable": {status: 503}, "killed": {kill: true},
 		"too many requests": {status: 429, after: "600"}}
 	d.net.does(func([]byte) harm {
@@ -233,7 +240,7 @@ func TestSoakHistory(t *testing.T) {
 		cancel()
 	}
 	db.wantWhole(st.Head().Seq)
-	t.Logf("%d events in %.0f hours, by %d requests", st.Head().Seq, d.now.Hours(), d.net.asked)
+	t.Logf("%d events in %.0f hours, by %d requests", st.Head().Seq, d.now.Hours(), d.net.requests())
 }
 
 // TestKillHistory kills hub and database in turn while years are sent, and loses replies: each
@@ -277,5 +284,5 @@ func TestKillHistory(t *testing.T) {
 		return v.Backlog == 0
 	})
 	db.wantWhole(v.Head)
-	t.Logf("%d records, %d kills, %d requests", v.Head, kills, net.asked)
+	t.Logf("%d records, %d kills, %d requests", v.Head, kills, net.requests())
 }

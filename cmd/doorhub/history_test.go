@@ -54,6 +54,16 @@ func (h *testHub) caughtUp() {
 	untilIn(h.tb, time.Minute, "the history to catch up", func() bool { return h.history.Status().Backlog == 0 })
 }
 
+// awaitHistory waits until the history is well again, and what it says of that is sent, too.
+func (h *testHub) awaitHistory() {
+	h.tb.Helper()
+	gone := h.records.next(h.tb, "the history to be well", func(r door.Record) bool {
+		return r.Kind == door.KindProblemGone && r.Details[door.DetailPart] == historyName
+	})
+	untilIn(h.tb, time.Minute, "that to be sent", func() bool { return h.history.Status().Cursor >= gone.Seq })
+	h.caughtUp()
+}
+
 // A database that comes later gets all that was journalled before, and what happens then.
 func TestHistoryAddedLater(t *testing.T) {
 	t.Parallel()
@@ -115,11 +125,8 @@ func TestHistoryRefused(t *testing.T) {
 	}
 	db.login = "root:right"
 	db.create("doorhub")
-	h.records.next(t, "all well", func(r door.Record) bool {
-		return r.Kind == door.KindProblemGone && r.Details[door.DetailPart] == historyName
-	})
+	h.awaitHistory()
 	says(t, states, "doorhub/instance/hub/history", `"problem":null`)
-	h.caughtUp()
 	db.wantWhole(h.store.Head().Seq)
 }
 

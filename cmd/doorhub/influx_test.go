@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,9 +24,10 @@ type influx struct {
 	dir   string
 	addr  string
 	env   []string
-	login string    // user:password of whoever asks; "": nobody
-	cmd   *exec.Cmd // nil: it does not run
-	said  bytes.Buffer
+	login string // user:password of whoever asks; "": nobody
+
+	mu  sync.Mutex
+	cmd *exec.Cmd // nil: it does not run
 }
 
 // startInflux runs an empty one. env are settings in InfluxDB's own words.
@@ -60,14 +61,15 @@ func (db *influx) start() {
 	db.tb.Helper()
 	none := filepath.Join(db.dir, "none.conf")
 	must(db.tb, os.WriteFile(none, nil, 0o600))
-	db.cmd = exec.Command(db.bin, "run", "-config", none)
-	db.cmd.Env = append(append(os.Environ(), "INFLUXDB_REPORTING_DISABLED=true", "INFLUXDB_BIND_ADDRESS=127.0.0.1:0",
+	cmd := exec.Command(db.bin, "run", "-config", none)
+	cmd.Env = append(append(os.Environ(), "INFLUXDB_REPORTING_DISABLED=true", "INFLUXDB_BIND_ADDRESS=127.0.0.1:0",
 		"INFLUXDB_META_DIR="+filepath.Join(db.dir, "meta"), "INFLUXDB_DATA_DIR="+filepath.Join(db.dir, "data"),
 		"INFLUXDB_DATA_WAL_DIR="+filepath.Join(db.dir, "wal"), "INFLUXDB_HTTP_BIND_ADDRESS="+db.addr,
 		"INFLUXDB_MONITOR_STORE_ENABLED=false", "INFLUXDB_HTTP_LOG_ENABLED=false", "INFLUXDB_DATA_QUERY_LOG_ENABLED=false"), db.env...)
-	db.said.Reset()
-	db.cmd.Stdout, db.cmd.Stderr = &db.said, &db.said
-	must(db.tb, db.cmd.Start())
+	must(db.tb, cmd.Start())
+	db.mu.Lock()
+	db.cmd = cmd
+	db.mu.Unlock()
 	until(db.tb, "influxd to listen", func() bool {
 		resp, err := http.Get("http://" + db.addr + "/ping")
 		if err != nil {
@@ -80,12 +82,20 @@ func (db *influx) start() {
 
 // kill ends it by SIGKILL; one that does not run stays so.
 func (db *influx) kill() {
+	db.mu.Lock()
+	defer db.mu.Unlock()
 	if db.cmd == nil {
 		return
 	}
 	_ = db.cmd.Process.Kill()
 	_ = db.cmd.Wait() // "signal: killed"
 	db.cmd = nil
+}
+
+func (db *influx) runs() bool {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	return db.cmd != nil
 }
 
 // create makes a database, as its owner would.

@@ -71,7 +71,7 @@ type History struct {
 }
 
 const (
-	unsyncedPatience = 10 * time.Minute // records of a clock not yet right are held back so long
+	unsyncedPatience = 10 * time.Minute // after the boot, records of a clock not yet right are held back no more
 	firstPause       = time.Second
 	longestPause     = time.Minute
 	tidyEvery        = 5 * time.Second // between two writes of the cursor while there is much to send

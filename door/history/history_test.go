@@ -3,15 +3,10 @@ package history
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
-	"iter"
 	"log/slog"
-	"net/http"
-	"net/http/httptest"
-	"slices"
+	"os"
+	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -19,221 +14,6 @@ import (
 
 	"github.com/doorhub/doorhub/door"
 )
-
-// database is a scripted server. It keeps what it takes as InfluxDB does: a point of the same
-// series and time adds to the one before.
-type database struct {
-	mu     sync.Mutex
-	points map[string]map[string]string // series and time → field → value
-	writes int                          // lines taken
-	answer func(body string) (status int, header, text string)
-	last   string // body
-}
-
-func (d *database) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, _ := io.ReadAll(r.Body)
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.last = string(body)
-	if d.answer != nil {
-		if status, after, text := d.answer(string(body)); status != 0 {
-			if after != "" {
-				w.Header().Set("Retry-After", after)
-			}
-			w.Header().Set("Content-Type", "application/json")
-			if status == applied {
-				d.take(string(body))
-				panic(http.ErrAbortHandler) // the reply is lost
-			}
-			w.WriteHeader(status)
-			fmt.Fprintf(w, `{"code":"x","message":%q}`, text)
-			return
-		}
-	}
-	d.take(string(body))
-	w.WriteHeader(http.StatusNoContent)
-}
-
-// applied in place of a status: written, and no reply.
-const applied = -1
-
-func (d *database) take(body string) {
-	for line := range strings.Lines(body) {
-		d.writes++
-		line = strings.TrimSuffix(line, "\n")
-		first, last := strings.Index(line, " "), strings.LastIndex(line, " ")
-		key := line[:first] + line[last:]
-		if d.points[key] == nil {
-			d.points[key] = map[string]string{}
-		}
-		for field := range strings.SplitSeq(line[first+1:last], ",") {
-			if k, v, ok := strings.Cut(field, "="); ok {
-				d.points[key][k] = v
-			}
-		}
-	}
-}
-
-// field lists a field's values, by seq.
-func (d *database) field(name string) map[string]string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	all := map[string]string{}
-	for _, p := range d.points {
-		if v, ok := p[name]; ok {
-			all[strings.TrimSuffix(p[FieldSeq], "i")] = v
-		}
-	}
-	return all
-}
-
-// book is a journal in memory.
-type book struct {
-	mu     sync.Mutex
-	recs   []door.Record
-	cursor uint64
-	aside  map[uint64]string
-}
-
-func (b *book) write(recs ...door.Record) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, r := range recs {
-		r.Seq = uint64(len(b.recs)) + 1
-		if r.Time.IsZero() {
-			r.Time = time.Unix(1_800_000_000, int64(r.Seq))
-		}
-		b.recs = append(b.recs, r)
-	}
-}
-
-func (b *book) all() []door.Record {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return slices.Clone(b.recs)
-}
-
-func (b *book) each(recs iter.Seq[door.Record], want func(door.Record) bool) iter.Seq2[door.Record, error] {
-	return func(yield func(door.Record, error) bool) {
-		for r := range recs {
-			if want(r) && !yield(r, nil) {
-				return
-			}
-		}
-	}
-}
-
-func (b *book) After(_ context.Context, seq uint64) iter.Seq2[door.Record, error] {
-	return b.each(slices.Values(b.all()), func(r door.Record) bool { return r.Seq > seq })
-}
-
-func (b *book) Before(_ context.Context, seq uint64) iter.Seq2[door.Record, error] {
-	recs := b.all()
-	slices.Reverse(recs)
-	return b.each(slices.Values(recs), func(r door.Record) bool { return r.Seq < seq })
-}
-
-func (b *book) Of(_ context.Context, person string) iter.Seq2[door.Record, error] {
-	return b.each(slices.Values(b.all()), func(r door.Record) bool { return r.Person == person })
-}
-
-func (b *book) Passed(_ context.Context, person string, before uint64) (last door.Record, err error) {
-	for _, r := range b.all() {
-		if r.Seq < before && r.Person == person && (r.Kind == door.KindEntry || r.Kind == door.KindExit) {
-			last = r
-		}
-	}
-	return last, nil
-}
-
-func (b *book) Head() uint64 { return uint64(len(b.all())) }
-
-func (b *book) Cursor(context.Context) (uint64, error) { return b.cursor, nil }
-
-func (b *book) SetCursor(_ context.Context, seq uint64) error {
-	b.cursor = seq
-	return nil
-}
-
-func (b *book) SetAside(_ context.Context, seq uint64, reason string) error {
-	b.aside[seq] = reason
-	return nil
-}
-
-// bench is a History between a journal and a database of the test's.
-type bench struct {
-	t      *testing.T
-	db     *database
-	book   *book
-	cfg    Config
-	names  map[string]string
-	now    door.Instant
-	wrong  []string        // reasons told
-	pauses []time.Duration // asked for
-	until  func() bool     // ends Run at a pause
-}
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-func newBench(t *testing.T) *bench {
-	b := &bench{t: t, db: &database{points: map[string]map[string]string{}}, book: &book{aside: map[uint64]string{}},
-		cfg: Defaults(), names: map[string]string{"p1": "Ann", "p2": "Bob"}, now: door.Instant{Synced: true, Mono: time.Hour}}
-	server := httptest.NewServer(b.db)
-	t.Cleanup(server.Close)
-	b.cfg.URL = server.URL
-	return b
-}
-
-// run runs a History until it has nothing to send, or as b.until says.
-func (b *bench) run() {
-	b.t.Helper()
-	ctx, cancel := context.WithCancel(b.t.Context())
-	defer cancel()
-	var h *History
-	h, err := Open(b.cfg, World{Journal: b.book, Boot: "boot1", Zone: time.UTC, Log: slog.New(slog.DiscardHandler),
-		Called: func(id string) string { return b.names[id] }, Now: func() door.Instant { return b.now },
-		Problem: func(reason, _ string) { b.wrong = append(b.wrong, reason) },
-		Pause: func(ctx context.Context, d time.Duration) {
-			b.pauses = append(b.pauses, d)
-			done := b.until != nil && b.until() || b.until == nil && h.Status().Backlog == 0
-			if done {
-				cancel()
-			} else if len(b.pauses) > 1000 {
-				b.t.Error("it never ends")
-				cancel()
-			}
-		}})
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	h.Wrote()
-	h.Run(ctx)
-}
-
-func entries(n int) []door.Record {
-	recs := make([]door.Record, n)
-	for i := range recs {
-		recs[i] = door.Record{Kind: door.KindEntry, Door: "front", Side: door.Entry, Person: "p1", Clock: door.Clock{Synced: true, Boot: "boot1"}}
-	}
-	return recs
-}
-
-func (b *bench) whole() {
-	b.t.Helper()
-	for _, r := range b.book.recs {
-		if _, ok := b.db.field(FieldSeq)[fmt.Sprint(r.Seq)]; !ok && b.book.aside[r.Seq] == "" {
-			b.t.Errorf("record %d is missing", r.Seq)
-		}
-	}
-	if len(b.db.points) != len(b.book.recs)-len(b.book.aside) {
-		b.t.Errorf("%d points of %d records", len(b.db.points), len(b.book.recs))
-	}
-}
 
 func TestEachRecordIsOnePoint(t *testing.T) {
 	b := newBench(t)
@@ -260,15 +40,18 @@ func TestOutages(t *testing.T) {
 		name   string
 		status int
 		after  string
+		says   string
 		reason string
 		pause  time.Duration
 	}{
-		{"down for a while", 503, "", reasonDown, firstPause},
-		{"too many requests", 429, "17", reasonDown, 17 * time.Second},
-		{"disk full", 500, "", reasonDown, firstPause},
-		{"wrong token", 401, "", reasonToken, firstPause},
-		{"no bucket", 404, "", reasonBucket, firstPause},
-		{"the reply is lost", applied, "", reasonDown, firstPause},
+		{"down for a while", 503, "", "service unavailable", reasonDown, firstPause},
+		{"too many requests", 429, "17", "exceeded rate limit", reasonDown, 17 * time.Second},
+		{"disk full", 500, "", "internal error: no space left on device", reasonDown, firstPause},
+		{"wrong token", 401, "", "unauthorized access", reasonToken, firstPause},
+		{"no bucket", 404, "", "bucket \"doorhub\" not found", reasonBucket, firstPause},
+		{"no organisation", 404, "", "organization name \"doorhub\" not found", reasonBucket, firstPause},
+		{"a token that may only read", 403, "", "insufficient permissions", reasonToken, firstPause},
+		{"the reply is lost", applied, "", "", reasonDown, firstPause},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := newBench(t)
@@ -278,12 +61,15 @@ func TestOutages(t *testing.T) {
 				if failing--; failing < 0 {
 					return 0, "", ""
 				}
-				return c.status, c.after, "no"
+				return c.status, c.after, c.says
 			}
 			b.run()
 			b.whole()
 			if diff := cmp.Diff([]string{c.reason, ""}, b.wrong); diff != "" {
 				t.Errorf("problems (-want +got)\n%s", diff)
+			}
+			if !strings.Contains(b.said, c.says) {
+				t.Errorf("the problem is %q, without %q", b.said, c.says)
 			}
 			if len(b.pauses) < 3 || b.pauses[0] != c.pause {
 				t.Errorf("paused for %v", b.pauses)
@@ -326,6 +112,73 @@ func TestARefusedRecordIsSetAside(t *testing.T) {
 	}
 	if b.book.cursor != 50 {
 		t.Errorf("the cursor stands at %d", b.book.cursor)
+	}
+}
+
+// What is older than the bucket keeps is refused by 2.x in other words than a bad record is.
+func TestOlderThanTheBucketKeeps(t *testing.T) {
+	b := newBench(t)
+	b.cfg.Batch = 10
+	b.book.write(entries(30)...)
+	b.db.answer = func(body string) (int, string, string) {
+		if strings.Contains(body, "seq=5i") {
+			return 422, "", "failure writing points to database: partial write: points beyond retention policy dropped=10"
+		}
+		return 0, "", ""
+	}
+	b.run()
+	if len(b.book.aside) > 0 || b.book.cursor != 30 || len(b.db.points) != 20 || b.wrong != nil {
+		t.Errorf("set aside: %v, cursor %d, %d points, problems %q", b.book.aside, b.book.cursor, len(b.db.points), b.wrong)
+	}
+}
+
+// A token that was replaced counts without a restart.
+func TestTokenIsReadAgain(t *testing.T) {
+	b := newBench(t)
+	b.book.write(entries(3)...)
+	b.cfg.TokenFile = filepath.Join(t.TempDir(), "token")
+	b.db.token = "Token right"
+	b.until = func() bool {
+		switch len(b.pauses) {
+		case 1:
+			must(t, os.WriteFile(b.cfg.TokenFile, []byte("wrong\n"), 0o600))
+		case 2:
+			must(t, os.WriteFile(b.cfg.TokenFile, []byte("right\n"), 0o600))
+		}
+		return len(b.pauses) == 3
+	}
+	b.run()
+	b.whole()
+	if diff := cmp.Diff([]string{reasonFile, reasonToken, ""}, b.wrong); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+// How long somebody was inside is told of the exit, wherever the reading begins.
+func TestTimeInside(t *testing.T) {
+	passes := func(kind door.Kind, person, boot string, wall, mono time.Duration) door.Record {
+		return door.Record{Kind: kind, Person: person, Time: time.Unix(1_800_000_000, 0).Add(wall), Clock: door.Clock{Synced: true, Boot: boot, Mono: mono}}
+	}
+	b := newBench(t)
+	b.book.write(
+		passes(door.KindEntry, "p1", "a", 0, 0),
+		passes(door.KindEntry, "p2", "a", time.Second, time.Second),
+		passes(door.KindExit, "p1", "a", 2*time.Hour, 30*time.Second), // the clock was set meanwhile
+		passes(door.KindExit, "p1", "a", 3*time.Hour, time.Minute),    // and did not come in
+		passes(door.KindExit, "", "a", 4*time.Hour, time.Hour),
+		passes(door.KindExit, "p2", "b", time.Minute+time.Second, 0), // the machine started anew
+		passes(door.KindEntry, "p1", "b", time.Hour, time.Hour),
+		passes(door.KindExit, "p1", "c", 0, 0)) // the clock went back
+	want := map[string]string{"3": "30", "6": "60"}
+	for _, from := range []uint64{0, 1, 2, 5} {
+		b.db.points, b.book.cursor = map[string]map[string]string{}, from
+		b.run()
+		if from > 2 {
+			delete(want, "3")
+		}
+		if diff := cmp.Diff(want, b.db.field(FieldInside)); diff != "" {
+			t.Errorf("from %d (-want +got)\n%s", from, diff)
+		}
 	}
 }
 

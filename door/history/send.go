@@ -187,8 +187,7 @@ func (s *sender) heldFor(r door.Record) time.Duration {
 	if r.Clock.Synced || now.Synced || r.Clock.Boot != s.world.Boot || r.Kind == door.KindClockSet {
 		return 0
 	}
-	left := unsyncedPatience - (now.Mono - r.Clock.Mono)
-	return min(max(left, 0), time.Minute)
+	return min(max(unsyncedPatience-now.Mono, 0), time.Minute)
 }
 
 func changesPast(r door.Record) bool { return r.Kind == door.KindErased || r.Kind == door.KindClockSet }
