@@ -268,3 +268,58 @@ func TestAnybodyOfACrowdIsVerified(t *testing.T) {
 	l.see(frame)
 	verified(t, l, names...)
 }
+
+// two is a frame with two people, moved a little.
+func two(t *testing.T, by int) gocv.Mat {
+	t.Helper()
+	frame := scene(t, file(t, "obama2.jpg"), 100+by, 700)
+	paste(t, &frame, decoded(t, file(t, "biden.jpg")), 700-by, 720)
+	return frame
+}
+
+func TestAFaceThatStaysIsDescribedNowAndThen(t *testing.T) {
+	l := newLooker(t, Defaults(), recogniser(t), &Gallery{})
+	var frames []gocv.Mat
+	for by := range 5 {
+		frames = append(frames, two(t, 2*by))
+	}
+	const looks = 40 // four seconds
+	for n := range looks {
+		l.see(frames[n%len(frames)])
+	}
+	described := 0
+	for _, d := range l.Decisions(2 * looks) {
+		if d.Why.describes() {
+			described++
+		}
+	}
+	if len(l.told) != 2 || described < 4 || described > 12 { // when new, and after face.refresh
+		t.Errorf("%d faces told, described %d times in %d looks", len(l.told), described, looks)
+	}
+}
+
+func TestSeveralRecognisersDescribeAsOneDoes(t *testing.T) {
+	recogniser(t) // or skip
+	frame := two(t, 0)
+	var all [][]Descriptor
+	for _, n := range []int{1, 3} {
+		cfg := Defaults()
+		cfg.Recognisers = n
+		r, err := NewRecogniser(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := newLooker(t, cfg, r, &Gallery{})
+		l.see(frame)
+		l.see(frame)
+		var descriptors []Descriptor
+		for _, tr := range l.follow.tracker.tracks {
+			descriptors = append(descriptors, tr.template.mean())
+		}
+		all = append(all, descriptors)
+		r.Close()
+	}
+	if len(all[0]) != 2 || !slices.Equal(all[0], all[1]) {
+		t.Errorf("one describes %d faces, three %d, or in another way", len(all[0]), len(all[1]))
+	}
+}
