@@ -29,7 +29,7 @@ const (
 	wrongFrom     = 18.0                   // degrees; a turn that far another way is no hesitation
 	wrongAcross   = 1.5                    // times as far across as along
 	wrongLooks    = 3                      // in a row: one or two may be an error
-	turnAsked     = 20.0                   // degrees
+	turnAsked     = 18.0                   // degrees from the rest; a look that shows a head has turned by 20 from the first view
 	headLooks     = 2                      // in the turn, that show a head's relief
 	reactionLeast = 150 * time.Millisecond // nobody reads a prompt and moves the head faster
 	leaving       = 80 * time.Millisecond  // a turn takes at least that to leave the rest
