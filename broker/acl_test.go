@@ -47,7 +47,7 @@ func TestRulesMatrix(t *testing.T) {
 		"doorhub/cmd/door/front/lock", "doorhub/in/me/contact", "doorhub/in/me/replay", "doorhub/in/other/contact",
 		"doorhub/in/me", "doorhub/out/me/event", "homeassistant/status", "homeassistant/device/x/config", "other", "$SYS/broker/version",
 	}, []string{
-		"doorhub/door/front/lock", "doorhub/door/+/lock", "doorhub/door/#", "doorhub/sensor/+/contact", "doorhub/house/event",
+		"doorhub/door/front/lock", "doorhub/door/front/image", "doorhub/door/+/lock", "doorhub/door/#", "doorhub/sensor/+/contact", "doorhub/house/event",
 		"doorhub/alarm/state", "doorhub/instance/main/status", "homeassistant/+/+/config", "homeassistant/+/+/+/config",
 		"homeassistant/device/+/config", "homeassistant/#", "doorhub/out/me/event", "doorhub/out/me/#", "doorhub/out/+/event",
 		"doorhub/out/other/event", "doorhub/in/me/#", "doorhub/in/#", "doorhub/cmd/#", "doorhub/+/front/lock", "doorhub/#", "doorhub",
