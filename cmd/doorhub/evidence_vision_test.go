@@ -99,6 +99,8 @@ func TestEvidence(t *testing.T) {
 	h.await(door.KindLocked)
 	leaf.Force()
 	h.picturedAs(h.await(door.KindForced)) // of nobody
+	h.hub.send(door.Sensor{Sensor: h.testHouse.cfg.Sensors[0].ID, Open: true})
+	h.picturedAs(h.await(door.KindIntrusion))
 
 	h.leaves()
 	_, err := h.service.notThem(t.Context(), notRequest{Seq: seen.Seq})
