@@ -27,7 +27,8 @@ type mosquitto struct {
 	cmd     *exec.Cmd
 }
 
-func startMosquitto(tb testing.TB) *mosquitto {
+// startMosquitto runs one with these lines in its configuration, besides its own.
+func startMosquitto(tb testing.TB, lines ...string) *mosquitto {
 	tb.Helper()
 	m := &mosquitto{tb: tb, dir: tb.TempDir(), address: freeAddr(tb)}
 	users := filepath.Join(m.dir, "users")
@@ -37,6 +38,9 @@ func startMosquitto(tb testing.TB) *mosquitto {
 	_, port, err := net.SplitHostPort(m.address)
 	must(tb, err)
 	conf := fmt.Sprintf("listener %s 127.0.0.1\nallow_anonymous false\npassword_file %s\nuser root\n", port, users)
+	for _, l := range lines {
+		conf += l + "\n"
+	}
 	must(tb, os.WriteFile(filepath.Join(m.dir, "conf"), []byte(conf), 0o600))
 	m.start()
 	tb.Cleanup(m.stop)
