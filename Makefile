@@ -59,12 +59,18 @@ test: toolchain packages-test models announce ## set up and run all tests; PKG=.
 
 # Its process wants root, and a Debian of its own. Where that cannot be had, nothing is tested
 # and that is said.
+IN_CORE = root=$$(.ci/homeassistant) || { test $$? -eq 3 && \
+	echo 'SKIPPED, NOT TESTED with a real Home Assistant: the reason is above' && exit 0; exit 1; }; \
+	$(NOVISION) DOORHUB_HOMEASSISTANT=$$root $(GO) test $(TEST_FLAGS)
+
 .PHONY: test-ha
 test-ha: toolchain packages-test ## join a real Home Assistant to the hub; sets it up first (root, 3 minutes, 1.5 GB)
-	@root=$$(.ci/homeassistant) || { test $$? -eq 3 && \
-		echo 'SKIPPED, NOT TESTED with a real Home Assistant: the reason is above' && exit 0; exit 1; }; \
-	if [ -n "$$root" ]; then $(NOVISION) DOORHUB_HOMEASSISTANT=$$root \
-		$(GO) test $(TEST_FLAGS) -v -timeout 20m -run '^TestHomeAssistantCore' ./cmd/doorhub | .ci/test-output; fi
+	@echo 'testing with a real Home Assistant (4 minutes)'
+	@$(IN_CORE) -v -timeout 20m -run '^TestHomeAssistantCore' ./cmd/doorhub | .ci/test-output
+
+.PHONY: bench-ha
+bench-ha: toolchain packages-test ## measure how soon a real Home Assistant shows what happens, as a table
+	@$(IN_CORE) -run '^$$' -bench '^BenchmarkHomeAssistant' -benchtime 1x -timeout 10m ./cmd/doorhub | .ci/bench-table
 
 .PHONY: race
 race: toolchain packages-test models ## all tests under the race detector
