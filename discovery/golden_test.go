@@ -45,6 +45,8 @@ var externalBus = BusLink{
 	URL: "mqtts://broker.lan:8883", Up: true, Since: time.Date(2026, 11, 21, 6, 0, 0, 5000, time.UTC), Reconnects: 3, Backlog: 12,
 }
 
+var plainHouse = door.Config{Policy: []door.Set{door.SetOf(door.PIN, door.FaceID)}, Liveness: door.LivenessOff}
+
 var elaborate = door.Config{
 	Policy: []door.Set{door.SetOf(door.PIN, door.FaceID), door.SetOf(door.PIN)}, Fallback: []door.Set{door.SetOf(door.PIN, door.Card)},
 	Liveness: door.LivenessChallenge, LivenessOf: map[door.Set]door.LivenessMode{door.SetOf(door.FaceID): door.LivenessPassive},
@@ -82,7 +84,7 @@ func TestGolden(t *testing.T) {
 		"house":      {Home(House{Inside: true, History: true}, hub)},
 		"house_bare": {Home(House{}, hub)},
 		"resident":   {Known(Resident{ID: "p1", Name: "Ann"}, hub), Known(Resident{ID: "p2", Name: nasty}, hub), Known(Resident{ID: "p3"}, hub)},
-		"settings":   {DoorSettings(door.PortalDefaults(), door.Defaults()), DoorSettings(door.Portal{ID: "front", Egress: door.EgressREX}, elaborate)},
+		"settings":   {DoorSettings(door.Portal{Egress: door.EgressHandle, Grant: 5 * time.Second, HeldOpen: time.Minute}, plainHouse), DoorSettings(door.Portal{ID: "front", Egress: door.EgressREX}, elaborate)},
 		"problem":    {DoorProblems("front", []string{"lock/front jammed"}), DoorProblems("front", nil), HouseProblems([]string{"bus broker_down"})},
 		"health":     append(SensorHealth("kitchen", SensorOK, record.Time), SensorHealth("hatch", SensorUnheard, time.Time{})...),
 		"inside": {Inside(2, true, []string{nasty, "Ann"}), Inside(0, false, []string{}), Inside(3, true, nil), NobodyTold(),
