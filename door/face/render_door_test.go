@@ -63,6 +63,10 @@ func visitDoor(t *testing.T, r *Recogniser, mode door.LivenessMode, random *rand
 		p.show(t, a, frames)
 		cancel()
 		synctest.Wait()
+		close(frames)
+		for f := range frames { // nobody has taken it any more
+			f.Close()
+		}
 		v = p.visit
 	})
 	return v
