@@ -79,12 +79,20 @@ func TestHistoryAddedLater(t *testing.T) {
 	house.cfg.History = db.config()
 	h := house.start(t, func(h *hub) { h.cfg.Metrics.Listen = "127.0.0.1:0" })
 	h.caughtUp()
+	h.enters(noPIN)
+	h.await(door.KindDenied)
 	h.enters(annPIN)
 	granted := h.await(door.KindGranted)
 	h.caughtUp()
 	db.wantWhole(h.store.Head().Seq)
 	if name := db.fields("name")[granted.Seq]; name != "Ann" {
 		t.Errorf("granted to %q", name)
+	}
+	all := fmt.Sprint(db.query("doorhub", "SELECT * FROM doorhub"))
+	for _, secret := range []string{annPIN, annRemote, noPIN} {
+		if strings.Contains(all, secret) {
+			t.Errorf("%s is in the database", secret)
+		}
 	}
 	if inside := db.fields("inside_seconds"); len(inside) != 500 || inside[6] != "360" {
 		t.Errorf("%d exits, the first after %s s", len(inside), inside[6])

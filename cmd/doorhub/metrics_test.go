@@ -118,6 +118,7 @@ func TestMetricsNamesAndLabels(t *testing.T) {
 	elsewhere := startTestHub(t)
 	h := startTestHub(t, withMetrics, func(c *Config) {
 		c.HomeAssistant.Broker, c.HomeAssistant.User = "mqtt://"+elsewhere.server.Addr(), ""
+		c.History.URL = "http://" + freeAddr(t)
 	})
 	h.enters(annPIN)
 	h.await(door.KindGranted)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -76,6 +77,15 @@ func retryAfter(err error) time.Duration {
 	return min(time.Duration(answer.RetryAfter)*time.Second, time.Hour)
 }
 
+// cause is an error without the address that was asked, which the settings tell.
+func cause(err error) error {
+	var asked *url.Error
+	if errors.As(err, &asked) {
+		return asked.Err
+	}
+	return err
+}
+
 // explain says what is wrong, in a word and for people.
 func explain(err error) (reason, detail string) {
 	var answer *influxhttp.Error
@@ -88,11 +98,11 @@ func explain(err error) (reason, detail string) {
 	case errors.Is(err, errRefused):
 		return reasonRefuses, err.Error()
 	case errors.As(err, &unknown), errors.As(err, &host), errors.As(err, &verify):
-		return reasonTLS, fmt.Sprintf("the database's certificate is not trusted: name its CA as history.ca, and its name in url: %v", err)
+		return reasonTLS, fmt.Sprintf("the database's certificate is not trusted: name its CA as history.ca, and its name in url: %v", cause(err))
 	case !errors.As(err, &answer):
 		return reasonJournal, err.Error()
 	case answer.StatusCode == 0:
-		return reasonDown, fmt.Sprintf("no answer from the database: %v", err)
+		return reasonDown, fmt.Sprintf("no answer from the database: is it running, and history.url right? %v", cause(err))
 	}
 	said := fmt.Sprintf("it says %d %.200s", answer.StatusCode, strings.TrimSpace(cmp.Or(answer.Message, http.StatusText(answer.StatusCode))))
 	switch answer.StatusCode {

@@ -39,7 +39,7 @@ type World struct {
 	Now     func() door.Instant                  //
 	Boot    string                               // the kernel's boot id, as in records
 	Zone    *time.Location                       // of the house, for FieldHour
-	Problem func(reason, detail string)          // told of each change of what is wrong; "": all is well. It must not block
+	Problem func(reason, detail string)          // told of each change of the reason; "": all is well. It must not block
 	Log     *slog.Logger                         //
 	Took    func(time.Duration)                  // told how long each request took that went well; nil: nobody wants to know
 	Pause   func(context.Context, time.Duration) // nil: that of the clock on the wall
@@ -47,14 +47,14 @@ type World struct {
 
 // Status says how far a History is.
 type Status struct {
-	Cursor  uint64    `json:"cursor"`  // sent up to this record
-	Head    uint64    `json:"head"`    // the journal's last
-	Backlog uint64    `json:"backlog"` // records yet to be sent
-	Sent    uint64    `json:"sent"`    // points since the start, corrections among them
-	Expired uint64    `json:"expired"` // of these, older than the database keeps any
-	Last    time.Time `json:"last"`    // when the database last took something; zero: not yet
-	Reason  string    `json:"reason"`  // what is wrong, one word; "": nothing
-	Problem string    `json:"problem"` // the same for people
+	Cursor  uint64    `json:"cursor"`        // sent up to this record
+	Head    uint64    `json:"head"`          // the journal's last
+	Backlog uint64    `json:"backlog"`       // records yet to be sent
+	Sent    uint64    `json:"sent"`          // points since the start, corrections among them
+	Expired uint64    `json:"expired"`       // of these, older than the database keeps any
+	Last    time.Time `json:"last,omitzero"` // when the database last took something; zero: not yet
+	Reason  string    `json:"reason"`        // what is wrong, one word; "": nothing
+	Problem string    `json:"problem"`       // the same for people
 }
 
 // History sends the journal to one database.
@@ -196,7 +196,7 @@ func (h *History) tell(err error) {
 		reason, detail = explain(err)
 	}
 	h.mu.Lock()
-	same := h.status.Problem == detail
+	same := h.status.Reason == reason // details may differ each time, as by a port
 	h.status.Reason, h.status.Problem = reason, detail
 	h.mu.Unlock()
 	if same {
