@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -175,6 +176,20 @@ func (db *influx) fields(field string) map[uint64]string {
 		}
 	}
 	return got
+}
+
+// texts are all tags and text fields there are.
+func (db *influx) texts() string {
+	db.tb.Helper()
+	var all strings.Builder
+	for _, s := range db.query("doorhub", "SELECT * FROM doorhub") {
+		for _, v := range slices.Concat(s.Values...) {
+			if text, ok := v.(string); ok {
+				all.WriteString(text + "\n")
+			}
+		}
+	}
+	return all.String()
 }
 
 // wantWhole fails unless there is one point for each record up to head, and no other.
