@@ -43,6 +43,9 @@ const (
 	Looped     Cause = "looped"       // the camera shows frames that it has shown before
 )
 
+// ofFace reports whether the cause is the face's, and not the camera's.
+func (c Cause) ofFace() bool { return c != Frozen && c != Looped }
+
 // What a look must show to count. Simulated heads of many shapes have a relief of 0.021 and
 // more that no bend explains, bent prints up to 0.024 in the worst single look, mostly 0.007.
 const (
