@@ -81,7 +81,7 @@ func presented() []presentation {
 		{kind: "genuine"}, {kind: "standing still", extra: true},
 		{kind: "flat", attack: true}, {kind: "bent", attack: true}, {kind: "tilted", attack: true},
 		{kind: "shaken", attack: true}, {kind: "close", attack: true}, {kind: "cut-out", attack: true},
-		{kind: "eye holes", attack: true, extra: true}, {kind: "talking", attack: true, extra: true},
+		{kind: "eye holes", attack: true, extra: true, open: true}, {kind: "talking", attack: true, extra: true},
 		{kind: "frozen", attack: true, extra: true}, {kind: "looped", attack: true, extra: true},
 		{kind: "replay", attack: true, extra: true, open: true},
 	}
