@@ -144,6 +144,11 @@ bench-history: toolchain $(INFLUXD) ## set a backfill beside ready line protocol
 picture: build ## draw the README's picture of the demo's scene
 	@deploy/pictures/draw.sh deploy/pictures/scene.svg build/doorhub run --demo --once
 
+.PHONY: picture-ha
+picture-ha: toolchain packages-test ## draw the README's picture of the dashboard, in a real Home Assistant
+	@export DOORHUB_SHOT=$(CURDIR)/deploy/pictures/homeassistant.webp; \
+		$(IN_CORE) -timeout 10m -run '^TestHomeAssistantCoreDeploy$$' ./cmd/doorhub
+
 .PHONY: check
 check: format vet staticcheck ## gofmt, go vet and staticcheck, with and without vision
 

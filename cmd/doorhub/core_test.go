@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -64,8 +65,9 @@ type core struct {
 	cmd   *exec.Cmd
 }
 
-// startCore runs a Home Assistant until the end of the test.
-func startCore(tb testing.TB) *core {
+// startCore runs a Home Assistant until the end of the test, with these files in its
+// configuration; what is in configuration.yaml comes behind its own.
+func startCore(tb testing.TB, files ...map[string]string) *core {
 	tb.Helper()
 	root := os.Getenv(coreRoot)
 	if root == "" {
@@ -75,12 +77,16 @@ func startCore(tb testing.TB) *core {
 	_, port, err := net.SplitHostPort(address)
 	must(tb, err)
 	c := &core{tb: tb, root: root, dir: tb.TempDir(), url: "http://" + address}
-	for name, text := range map[string]string{
-		"configuration.yaml": fmt.Sprintf(coreConfig, port),
-		"automations.yaml":   "[]\n",
+	all := map[string]string{
+		"automations.yaml": "[]\n",
 		// What follows the user's step would add integrations that speak to the Internet.
 		".storage/onboarding": `{"version":4,"minor_version":1,"key":"onboarding","data":{"done":["core_config","analytics","integration"]}}`,
-	} {
+	}
+	for _, more := range files {
+		maps.Copy(all, more)
+	}
+	all["configuration.yaml"] = fmt.Sprintf(coreConfig, port) + all["configuration.yaml"]
+	for name, text := range all {
 		must(tb, os.MkdirAll(filepath.Dir(filepath.Join(c.dir, name)), 0o700))
 		must(tb, os.WriteFile(filepath.Join(c.dir, name), []byte(text), 0o600))
 	}
@@ -366,28 +372,36 @@ type change struct {
 // changes are the new states of all entities from now on, until Home Assistant ends.
 func (c *core) changes() *flow[change] {
 	c.tb.Helper()
-	s, all := c.socket(), newFlow[change]()
-	_, err := s.do("subscribe_events", map[string]any{"event_type": "state_changed"})
+	all := newFlow[change]()
+	c.listen("state_changed", func(data json.RawMessage) {
+		var d struct {
+			New *coreState `json:"new_state"`
+		}
+		if json.Unmarshal(data, &d) == nil && d.New != nil {
+			all.add(change{*d.New, time.Now()})
+		}
+	})
+	return all
+}
+
+// listen hands out the data of its events of a kind, until it ends.
+func (c *core) listen(kind string, hear func(json.RawMessage)) {
+	c.tb.Helper()
+	s := c.socket()
+	_, err := s.do("subscribe_events", map[string]any{"event_type": kind})
 	must(c.tb, err)
 	c.tb.Cleanup(func() { s.Close() })
 	go func() {
 		for {
 			var r struct {
-				Event struct {
-					Data struct {
-						New *coreState `json:"new_state"`
-					}
-				}
+				Event struct{ Data json.RawMessage }
 			}
 			if s.ReadJSON(&r) != nil {
 				return
 			}
-			if r.Event.Data.New != nil {
-				all.add(change{*r.Event.Data.New, time.Now()})
-			}
+			hear(r.Event.Data)
 		}
 	}()
-	return all
 }
 
 // happened are the events that an event entity has shown in these changes: each number of a
