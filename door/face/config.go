@@ -34,7 +34,7 @@ type Config struct {
 func Defaults() Config {
 	return Config{MinFace: 80, MaxPictures: 10, Blur: 40,
 		Idle: 100 * time.Millisecond, Every: 150 * time.Millisecond, Gone: 1500 * time.Millisecond,
-		Recognisers: 1, Faces: 32, Smallest: 80, Full: 3 * time.Second, Refresh: 2 * time.Second, Decisions: 200}
+		Recognisers: 1, Faces: 32, Smallest: 80, Full: 3 * time.Second, Refresh: 5 * time.Second, Decisions: 200}
 }
 
 // Validate reports all that is wrong, each with what would be right. Whether the models are

@@ -52,7 +52,7 @@ func (s sweep) scale(smallest int) (scale float64, sizes dlib.Sizes) {
 
 const (
 	wideEvery   = 300 * time.Millisecond // while somebody is followed
-	aroundTrack = 0.6                    // widths of the box on each side, in which a face is looked for again
+	aroundTrack = 0.5                    // widths of the box on each side, in which a face is looked for again
 	trackWidth  = 84                     // pixels: the width a followed face is scaled to
 	sameFace    = 0.35                   // overlap of two finds of one face
 	refusedFor  = 2 * time.Second        // what the describer saw no face in is left alone

@@ -15,10 +15,11 @@ pictures = {}
 
 def picture(path, shrink):
     if (path, shrink) not in pictures:
-        image = Image.open(path).convert("RGB")
-        if shrink > 1:
-            image = image.resize((image.width // shrink, image.height // shrink), Image.BILINEAR)
-        pictures[path, shrink] = numpy.array(image)
+        image = numpy.array(Image.open(path).convert("RGB"))
+        if shrink == 4:  # as cv2.resize(frame, (0, 0), fx=0.25, fy=0.25), the usual short cut
+            middle = sum(image[y::4, x::4].astype(numpy.uint16) for x in (1, 2) for y in (1, 2))
+            image = ((middle + 2) // 4).astype(numpy.uint8)
+        pictures[path, shrink] = numpy.ascontiguousarray(image)
     return pictures[path, shrink]
 
 
