@@ -96,13 +96,13 @@ func TestTopicsMeet(t *testing.T) {
 	ms := append(DoorStates("front", door.DoorState{Lock: door.Locked}, true), SensorState("kitchen", true),
 		Person("front", record, "Ann"), Status("hub", true), Event(record, ""), Event(door.Record{}, ""), Prompt(door.Prompt{Door: "front"}),
 		DoorSettings(door.Portal{ID: "front"}, door.Config{}), DoorProblems("front", nil), HouseProblems(nil), Inside(0, true, nil),
-		Journal("hub", 1, nil, true), History("hub", HistoryState{}), Whereabouts("p1", true, true), Image("front", nil), DoorStatus("front", true))
+		Journal("hub", 1, nil, true), History("hub", HistoryState{}), Whereabouts("p1", true, true), Image("front", nil), Still("front", nil), DoorStatus("front", true))
 	ms = append(ms, SensorHealth("kitchen", SensorOK, record.Time)...)
 	for _, m := range ms {
 		said[m.Topic] = true
 	}
 	devices := []Message{Device(front, hub), Window(Sensor{ID: "kitchen"}, hub), Home(House{Inside: true, History: true}, hub), Known(Resident{ID: "p1"}, hub)}
-	for _, key := range []string{"state_topic", "json_attributes_topic", "image_topic"} {
+	for _, key := range []string{"state_topic", "json_attributes_topic", "image_topic", "topic"} {
 		for _, heard := range values(t, key, devices...) {
 			if !said[heard] {
 				t.Errorf("discovery names %s, where nothing is sent", heard)

@@ -75,7 +75,7 @@ func TestGolden(t *testing.T) {
 		"replay": {Replayed("ha", record, "Ann"), Replayed("ha", window, ""), ReplayEnd("ha", 41, 2, 43),
 			ReplayRefused("ha", ErrAfter.Error(), 43)},
 		"prompt": {Prompt(prompt)},
-		"image":  {Image("front", []byte("a JPEG file")), Image("front", nil)},
+		"image":  {Image("front", []byte("a JPEG file")), Image("front", nil), Still("front", []byte("a JPEG file"))},
 		"bus": {EmbeddedBus("hub", embeddedBus), EmbeddedBus("hub", BusHealth{}),
 			ExternalBus("hub", externalBus), ExternalBus("hub", BusLink{})},
 		"history": {History("hub", HistoryState{Backlog: 12, Refused: 1, Last: record.Time, Problem: "database_down"}),

@@ -80,6 +80,12 @@ func Image(doorID string, jpeg []byte) Message {
 	return Message{Topic: doorTopic(doorID, "image"), Payload: jpeg, Retain: true, QoS: atMostOnce}
 }
 
+// Still returns what the camera outside a door sees now, a JPEG file. It is kept nowhere: who does
+// not hear it at once has no use for it.
+func Still(doorID string, jpeg []byte) Message {
+	return Message{Topic: doorTopic(doorID, "camera"), Payload: jpeg, QoS: atMostOnce}
+}
+
 // Prompt returns what the person at a door should do next, one word. A door with readers on
 // both sides says the latest of either.
 func Prompt(p door.Prompt) Message {

@@ -12,6 +12,9 @@ import (
 	"github.com/doorhub/doorhub/door"
 )
 
+// hasStills reports whether it is told what a door's camera outside sees.
+func (c Config) hasStills(d Door) bool { return hasVision && c.Pictures.Show && c.watched(d.ID) }
+
 // device is what Home Assistant is told of one.
 type device struct {
 	id   string
@@ -56,7 +59,7 @@ func (h *hub) shownDoor(d Door) discovery.Door {
 	return discovery.Door{
 		ID: d.ID, Name: d.Name, Area: d.Area, Contact: d.has(d.Contact),
 		Readers: len(d.Keypads)+len(d.Cameras) > 0, Faces: len(d.Cameras) > 0,
-		Picture: h.cfg.hasPictures(d),
+		Picture: h.cfg.hasPictures(d), Stills: h.cfg.hasStills(d),
 	}
 }
 

@@ -176,6 +176,9 @@ func (h *hub) openVision(ctx context.Context) error {
 	}
 	e.watchers = h.vision.placed
 	h.spawn(ctx, "evidence", e.run)
+	if h.panel != nil && h.cfg.Pictures.Show {
+		h.spawn(ctx, "stills", h.tellStills)
+	}
 	return nil
 }
 
