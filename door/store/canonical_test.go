@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -77,4 +79,33 @@ func FuzzRecord(f *testing.F) {
 			t.Errorf("read back (-want +got):\n%s", diff)
 		}
 	})
+}
+
+// What is read the short way is read as JSON reads it.
+func FuzzPlainDetails(f *testing.F) {
+	for _, text := range []string{`{"a":"b"}`, `{"distance":"0.41","liveness":"live"}`, `{"":""}`, `{}`, `{"a":1,"b":"c"}`, `{"a":"b","a":"c"}`,
+		`{"a":"\u003c"}`, `{"a":"b"}x`, `{"a":"b",}`, `{"a":"b","c"}`, `{"a":{"b":"c"}}`, `{"a":["b"]}`, `{"text":"a, b: {c}"}`, ``, `null`, `[]`} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		plain := plainDetails(text)
+		var want map[string]string
+		if plain == nil || json.Unmarshal([]byte(text), &want) != nil || !utf8.ValidString(text) {
+			return // such as JSON refuses are found by the chain, not here
+		}
+		if diff := cmp.Diff(want, plain); diff != "" {
+			t.Errorf("%q (-want +got)\n%s", text, diff)
+		}
+	})
+}
+
+func TestPlainDetailsAreRead(t *testing.T) {
+	for text, want := range map[string]map[string]string{
+		`{"a":"b"}`: {"a": "b"}, `{"distance":"0.41","liveness":"live"}`: {"distance": "0.41", "liveness": "live"},
+		`{"a":"\n"}`: nil, `{"a":1}`: nil, `{"a":"b"`: nil, `{}`: nil,
+	} {
+		if diff := cmp.Diff(want, plainDetails(text)); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", text, diff)
+		}
+	}
 }
