@@ -107,9 +107,10 @@ func (c *condition) problem(r door.Record) {
 // keypad/front/keypad.
 func (c *condition) doorOf(r door.Record) string {
 	kind, id := about(r)
-	if r.Door != "" {
+	switch {
+	case r.Door != "":
 		id = r.Door
-	} else if kind == "sensor" || kind == "readings" {
+	case !slices.Contains([]string{"keypad", "rex", "lock", "vision"}, kind):
 		return ""
 	}
 	if slices.ContainsFunc(c.cfg.Doors, func(d Door) bool { return d.ID == id }) {
@@ -152,7 +153,8 @@ func (c *condition) showDoor(id string) {
 
 func (c *condition) showSensor(id string) {
 	status := discovery.SensorOK
-	if c.seen[id].IsZero() {
+	past := c.past.now()
+	if _, known := past.SensorOpen(id); !known && c.seen[id].IsZero() {
 		status = discovery.SensorUnheard
 	}
 	for _, r := range c.problems {
