@@ -92,7 +92,7 @@ func (h *House) apply(in Input) {
 	case People:
 		h.setPeople(in.People)
 	case Note:
-		h.record(in.Record)
+		h.note(in.Record)
 	default:
 		h.atDoor(in)
 	}
@@ -184,6 +184,17 @@ func (h *House) setPeople(people []Person) {
 	for _, p := range h.doors {
 		p.forgetStrangers()
 	}
+}
+
+// note takes in what was done elsewhere. When somebody's faces were changed, or a face was not
+// theirs, what was seen of them before counts no more: the next look tells.
+func (h *House) note(r Record) {
+	if r.Kind == KindChanged && r.Factors.Has(SetOf(FaceID)) {
+		for _, p := range h.doors {
+			p.forgetFace(r.Person)
+		}
+	}
+	h.record(r)
 }
 
 // sensor takes a reading; zones are armed always. One that does not change is no news.

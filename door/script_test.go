@@ -302,6 +302,8 @@ func parseInput(s *script, now Instant, words []string) Input {
 	case "clock_set":
 		s.base.Wall = s.base.Wall.Add(opts.dur("offset"))
 		return ClockSet{Offset: opts.dur("offset")}
+	case "changed": // changed ann face
+		return Note{Record{Kind: KindChanged, Person: words[1], Factors: sets(words[2])[0]}}
 	case "people":
 		s.people = slices.DeleteFunc(s.people, func(p Person) bool { return !slices.Contains(words[1:], p.ID) })
 		return People{People: s.people}

@@ -271,6 +271,21 @@ func (a *attempt) lapse(s *sighting) {
 	}
 }
 
+// forgetFace drops the looks by which faces were a person's.
+func (p *portal) forgetFace(person string) {
+	for _, a := range p.sides {
+		for _, s := range a.tracks {
+			delete(s.near, person)
+			if s.who == person {
+				s.who = ""
+			}
+			if s.nearest.Person == person || s.second.Person == person {
+				s.nearest, s.second = Match{}, Match{} // till the next look
+			}
+		}
+	}
+}
+
 // gone ends the wait for a better look at a face.
 func (p *portal) gone(in Gone) {
 	for _, a := range p.sides {
