@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -59,6 +58,7 @@ type hub struct {
 	dark        sync.Map                   // door.Vision without its reason → true: that camera reports a problem
 	through     func(journal) journal      // what stands between recorder and store; nil: nothing
 
+	changing sync.Mutex // held while a change of people takes effect
 	notes    notes
 	mu       sync.Mutex
 	watchers []func(door.Write)
@@ -394,42 +394,4 @@ func (h *hub) watchWrites(f func(door.Write)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.watchers = append(h.watchers, f)
-}
-
-// people reads who there is, and takes the names along.
-func (h *hub) people(ctx context.Context) ([]door.Person, error) {
-	all, err := h.store.People(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("people: %w", err)
-	}
-	h.names.set(all)
-	people := make([]door.Person, len(all))
-	for i, p := range all {
-		people[i] = p.Person
-	}
-	return people, nil
-}
-
-// peopleChanged has a change of people or faces take effect.
-func (h *hub) peopleChanged(ctx context.Context) error {
-	before := h.names.all()
-	people, err := h.people(ctx)
-	if err != nil {
-		return err
-	}
-	h.introduce(before, h.names.all())
-	h.condition.known()
-	h.send(door.People{People: people})
-	h.reloadFaces(ctx)
-	return nil
-}
-
-// reloadFaces has a change of faces take effect. One that cannot be read is a problem that
-// costs nobody else.
-func (h *hub) reloadFaces(ctx context.Context) {
-	f := door.Fault{Part: "faces"}
-	if err := h.vision.reload(ctx); err != nil {
-		f.Reason, f.Detail = "unreadable", err.Error()
-	}
-	h.send(f)
 }

@@ -43,7 +43,8 @@ type service struct {
 	history      *history.History                // nil: none runs, or there is no database
 	asideChanged func(ctx context.Context) error // records were set aside, or are no more
 
-	certs sync.Mutex // held while certificate files are changed
+	certs    sync.Mutex // held while certificate files are changed
+	adopting sync.Mutex // held while new faces are compared and stored
 }
 
 // errNoVision is what a doorhub built without cgo says of faces.
@@ -99,8 +100,10 @@ func (s *service) addPerson(ctx context.Context, req addRequest) (personView, er
 	return personView{p, "no"}, err
 }
 
-// tell journals a change of people and has it take effect.
+// tell journals a change of people and has it take effect, even if whoever asked for it hangs up:
+// it is in the store already.
 func (s *service) tell(ctx context.Context, r door.Record) error {
+	ctx = context.WithoutCancel(ctx)
 	return errors.Join(s.changed(ctx), s.note(ctx, r))
 }
 
@@ -142,10 +145,12 @@ func (s *service) removePerson(ctx context.Context, req whoRequest) (personView,
 	if err != nil {
 		return personView{}, err
 	}
-	if err := s.store.RemovePerson(ctx, p.ID); err != nil {
+	ctx = context.WithoutCancel(ctx) // half an erasure is none
+	err = s.store.RemovePerson(ctx, p.ID)
+	if _, left := s.store.Person(ctx, p.ID); err != nil && !errors.Is(left, store.ErrNoPerson) {
 		return personView{}, err
 	}
-	return personView{p, "no"}, errors.Join(s.erasePictures(p.ID), s.tell(ctx, door.Record{Kind: door.KindErased, Person: p.ID}))
+	return personView{p, "no"}, errors.Join(err, s.tell(ctx, door.Record{Kind: door.KindErased, Person: p.ID}), s.erasePictures(p.ID))
 }
 
 // factors are those that the request gives.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/doorhub/doorhub/door"
@@ -69,6 +70,9 @@ func callDecisions(ctx context.Context, s *service, raw json.RawMessage, to repl
 	}
 	if s.decisions == nil {
 		return errNoHub
+	}
+	if req.Last < 1 {
+		return fmt.Errorf("last %d: ask for 1 decision or more", req.Last)
 	}
 	made, err := s.decisions(req.Last)
 	if err != nil {

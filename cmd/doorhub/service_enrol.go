@@ -70,40 +70,76 @@ func (s *service) knownFaces(ctx context.Context) ([]store.PersonFace, error) {
 	return known, nil
 }
 
-// takeFaces compares what was judged with others, and keeps what was not refused.
+// takeFaces compares what was judged with others, keeps what was not refused, and journals it in
+// a record that may have a door.
 func (s *service) takeFaces(ctx context.Context, id string, pictures []picture, results []pictureResult, keep bool, r door.Record) error {
 	for i, got := range results {
 		if got.Face != nil && keep {
 			got.Face.Picture = pictures[i].Data
 		}
 	}
-	if err := s.compareOthers(ctx, results); err != nil {
-		return err
-	}
-	return s.keepFaces(ctx, id, results, r)
-}
-
-// keepFaces stores the faces that were taken, to which their person has just agreed, and
-// journals it in a record that may have a door.
-func (s *service) keepFaces(ctx context.Context, id string, results []pictureResult, r door.Record) error {
+	ctx = context.WithoutCancel(ctx) // what is stored is journalled
 	now := time.Now()
-	taken := 0
-	for _, got := range results {
-		if got.Face == nil {
-			continue
-		}
-		got.Face.Consent = now
-		if err := s.store.AddFace(ctx, id, *got.Face); err != nil {
-			return err
-		}
-		taken++
-	}
+	taken, err := s.adopt(ctx, id, results, now)
 	if taken == 0 {
-		return errNoPicture
+		return err
 	}
 	r.Kind, r.Person, r.Factors = door.KindEnrolled, id, door.SetOf(door.FaceID)
 	r.Details = map[string]string{door.DetailConsent: now.UTC().Format(time.DateOnly)}
-	return s.tell(ctx, r)
+	return errors.Join(err, s.tell(ctx, r))
+}
+
+// adopt stores the faces that are nobody else's, to which their person has just agreed, and
+// returns how many; those after one that cannot be stored are refused.
+func (s *service) adopt(ctx context.Context, id string, results []pictureResult, now time.Time) (taken int, err error) {
+	s.adopting.Lock()
+	defer s.adopting.Unlock()
+	if err := s.refuseKnown(ctx, id, results); err != nil {
+		return 0, err
+	}
+	if err := s.compareOthers(ctx, results); err != nil {
+		return 0, err
+	}
+	for i := range results {
+		r := &results[i]
+		if r.Face == nil {
+			continue
+		}
+		if err == nil {
+			r.Face.Consent = now
+			err = s.store.AddFace(ctx, id, *r.Face)
+		}
+		if err != nil {
+			r.Refused, r.Face = err.Error(), nil
+			continue
+		}
+		taken++
+	}
+	if taken == 0 && err == nil {
+		err = errNoPicture
+	}
+	return taken, err
+}
+
+// refuseKnown refuses a face that became somebody else's while it was judged: before a camera
+// that takes minutes.
+func (s *service) refuseKnown(ctx context.Context, id string, results []pictureResult) error {
+	known, err := s.knownFaces(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range results {
+		r := &results[i]
+		for _, k := range known {
+			if r.Face == nil || k.Person == id {
+				continue
+			}
+			if d := face.Distance(k.Descriptor, r.Face.Descriptor); d < s.cfg.House.Identify {
+				r.Face, r.Reason, r.Other = nil, face.MatchesOther, &otherView{whoView{ID: k.Person}, d}
+			}
+		}
+	}
+	return nil
 }
 
 // compareOthers names those whom a face looks like: nearer than the identify threshold it is
@@ -173,28 +209,41 @@ func (r forgetRequest) factors() door.Set {
 	return f
 }
 
-// forget takes credentials of a person away, all or none of those named.
+// forget takes credentials of a person away. Of several, those that can be are taken though another
+// cannot.
 func (s *service) forget(ctx context.Context, req forgetRequest) (personView, error) {
 	p, err := s.store.FindPerson(ctx, req.Who)
 	if err != nil {
 		return personView{}, err
 	}
-	has := map[door.Factor]bool{door.PIN: p.PIN, door.Remote: p.Remote, door.FaceID: p.Faces > 0}
-	for _, f := range req.factors().Factors() {
-		if !has[f] {
-			return personView{}, fmt.Errorf("%s has no %s enrolled: there is nothing to take away", p.Name, f)
-		}
+	if lacks := (req.factors() &^ enrolledFactors(p)).Factors(); len(lacks) > 0 {
+		return personView{}, fmt.Errorf("%s has no %s enrolled: there is nothing to take away", p.Name, lacks[0])
 	}
 	remove := map[door.Factor]func(context.Context, string) error{
 		door.PIN: s.store.RemovePIN, door.Remote: s.store.RemoveRemoteCode, door.FaceID: s.store.RemoveFaces}
+	ctx = context.WithoutCancel(ctx) // what is taken is journalled
 	for _, f := range req.factors().Factors() {
-		if err := remove[f](ctx, p.ID); err != nil {
-			return personView{}, err
-		}
+		err = errors.Join(err, remove[f](ctx, p.ID))
 	}
-	err = s.tell(ctx, door.Record{Kind: door.KindChanged, Person: p.ID, Factors: req.factors(), Reason: door.ReasonForgotten})
+	left, err2 := s.store.Person(ctx, p.ID)
+	taken := req.factors() &^ enrolledFactors(left)
+	if err = errors.Join(err, err2); taken == 0 || err2 != nil {
+		return personView{}, err
+	}
+	err = errors.Join(err, s.tell(ctx, door.Record{Kind: door.KindChanged, Person: p.ID, Factors: taken, Reason: door.ReasonForgotten}))
 	if err != nil {
 		return personView{}, err
 	}
 	return s.person(ctx, whoRequest{Who: p.ID})
+}
+
+// enrolledFactors are those of a person that commands give and take.
+func enrolledFactors(p store.Person) door.Set {
+	var has door.Set
+	for f, there := range map[door.Factor]bool{door.PIN: p.PIN, door.Remote: p.Remote, door.FaceID: p.Faces > 0} {
+		if there {
+			has |= door.SetOf(f)
+		}
+	}
+	return has
 }

@@ -266,7 +266,7 @@ func (v *vision) eyes() []eye {
 	return all
 }
 
-// decisions are the newest n of all cameras, the newest last.
+// decisions are the newest n of all cameras, the newest last; n is 1 or more.
 func (h *hub) decisions(n int) ([]face.Decision, error) {
 	var all []face.Decision
 	for _, p := range h.vision.placed {
