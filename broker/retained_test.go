@@ -47,6 +47,9 @@ func TestFiguresAndPicturesAreNotWritten(t *testing.T) {
 	before, n := keptFiles(t, h)
 	hub.publish("doorhub/instance/main/broker", "{}", true)
 	hub.publish("doorhub/instance/main/history", "{}", true)
+	hub.publish("doorhub/instance/main/journal", "{}", true)
+	hub.publish("doorhub/instance/main/history", "{}", true)
+	hub.publish("doorhub/sensor/kitchen/health", "{}", true)
 	hub.publish("doorhub/door/front/image", "a picture", true)
 	if after, _ := keptFiles(t, h); n == 0 || after != before {
 		t.Errorf("%d records before; written: %q", n, strings.TrimPrefix(after, before))
