@@ -268,11 +268,12 @@ func TestHistoryTLS(t *testing.T) {
 // A database whose disk is full is tried again in peace, and gets all when there is room.
 func TestHistoryDiskFull(t *testing.T) {
 	t.Parallel()
+	bin := influxServer(t)
 	disk := t.TempDir()
 	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=24m"); err != nil {
 		t.Skipf("SKIPPED, NOT TESTED: a database's full disk; this user may not mount: %v", err)
 	}
-	db := &influx{tb: t, bin: influxServer(t), dir: disk, addr: freeAddr(t)}
+	db := &influx{tb: t, bin: bin, dir: disk, addr: freeAddr(t)}
 	t.Cleanup(func() {
 		db.kill()
 		must(t, syscall.Unmount(disk, syscall.MNT_DETACH))
