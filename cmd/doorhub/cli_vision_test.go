@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"os"
 	"path/filepath"
@@ -12,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/doorhub/doorhub/door/face"
 )
 
 // What is no picture is refused with its reason, and the answer is no.
@@ -79,6 +82,26 @@ func maskedMeasures(text string) string {
 func TestCommandsAboutFacesAnswerAsScripted(t *testing.T) {
 	needPictures(t)
 	bothWays(t, nil, func(t *testing.T, h *cliHouse) { h.plays("testdata/cli_vision.txt", maskedMeasures) })
+}
+
+// All of a crowd are told of, one by one.
+func TestExplainACrowd(t *testing.T) {
+	t.Parallel()
+	faces := os.Getenv("DOORHUB_FACES")
+	if faces == "" {
+		t.Skip("SKIPPED, NOT TESTED: a crowd on the command line: DOORHUB_FACES names no folder with crowd12.jpg")
+	}
+	h := newCLIHouse(t)
+	var x explanation
+	must(t, json.Unmarshal([]byte(h.ok("--json", "face", "explain", filepath.Join(faces, "crowd12.jpg"))), &x))
+	if len(x.Faces) != 12 || x.Over != 0 {
+		t.Errorf("%d faces and %d left out, want all 12", len(x.Faces), x.Over)
+	}
+	for _, f := range x.Faces {
+		if f.Why != face.New || !f.Settled || f.Box[2] < 80 || len(f.Verdict) == 0 || f.Verdict[0] != "unknown: nobody is enrolled who could be compared" {
+			t.Errorf("face %+v", f)
+		}
+	}
 }
 
 // posing puts a portrait before the camera of the house's door, as somebody who stands still.

@@ -172,7 +172,7 @@ func (e *evidence) doorOf(r door.Record) string {
 // keepPicture draws the boxes, and the names that are known now.
 func (e *evidence) keepPicture(ctx context.Context, w door.Write, shots []*face.Picture) {
 	entry := album.Entry{Seq: w.Record.Seq, At: w.Record.Time, Door: e.doorOf(w.Record)}
-	if who := w.Record.Person; who != "" && !e.about(&entry, who) {
+	if who := w.Record.Person; who != "" && !e.about(&entry, who) || e.mayShowErased(shots) {
 		return // erased meanwhile
 	}
 	jpeg, err := e.pen.Draw(ctx, shots, func(b face.Boxed) string {
@@ -193,6 +193,19 @@ func (e *evidence) keepPicture(ctx context.Context, w door.Write, shots []*face.
 	default:
 		e.pictures.keep(entry, jpeg)
 	}
+}
+
+// mayShowErased reports whether a face in a picture may be that of somebody who is not known any
+// more: of a claim that is denied it is as old as the window.
+func (e *evidence) mayShowErased(shots []*face.Picture) bool {
+	for _, p := range shots {
+		for _, b := range p.Faces {
+			if slices.ContainsFunc(b.Near, func(m door.Match) bool { return m.Distance <= face.Limit && e.names.of(m.Person) == "" }) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // about notes that a picture shows somebody, so that it goes with them; false for who is not

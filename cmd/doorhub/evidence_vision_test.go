@@ -6,10 +6,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"image/jpeg"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -111,8 +114,10 @@ func TestEvidence(t *testing.T) {
 	}
 	h.decides()
 
+	theirs := h.vision.placed[0].watcher.Decisions(100)[0].Track
 	_, err = h.service.removePerson(t.Context(), whoRequest{Who: h.ann})
 	must(t, err)
+	h.keepsNothingLate(theirs)
 	for _, r := range []door.Record{seen, granted} {
 		if h.pictures.album.Has(r.Seq) {
 			t.Errorf("the picture of %s is there", r.Kind)
@@ -123,6 +128,23 @@ func TestEvidence(t *testing.T) {
 		return l.Seq <= granted.Seq || l.Person != "" || len(l.Near) != 0
 	}) {
 		t.Errorf("looks left: %+v, %v", left, err)
+	}
+}
+
+// keepsNothingLate has a record come of a face that was in view before its owner was erased.
+func (h *testHub) keepsNothingLate(track int) {
+	h.tb.Helper()
+	e, err := h.newEvidence()
+	must(h.tb, err)
+	const seq = 1 << 40
+	r := door.Record{Seq: seq, Time: time.Now(), Kind: door.KindDenied, Door: "front", Side: door.Entry, Reason: door.ReasonFaceMismatch}
+	if s, ok := h.vision.seen.Of(track); !ok || len(s.Picture.Faces) != 1 || s.Near[0].Person != h.ann {
+		h.tb.Fatalf("what is remembered of track %d: %+v", track, s)
+	}
+	e.secure(soon(h.tb), door.Write{Record: r, Track: track})
+	_, err = h.store.Look(context.Background(), seq)
+	if !errors.Is(err, store.ErrNoLook) || h.pictures.album.Has(seq) {
+		h.tb.Errorf("after the erasure: a picture %v, the look: %v", h.pictures.album.Has(seq), err)
 	}
 }
 
@@ -143,6 +165,46 @@ func (h *testHub) decides() {
 	}
 	if len(last.Near) != 0 || last.Time.Before(first.Time) {
 		h.tb.Errorf("the last decision: %+v", last)
+	}
+}
+
+// A face that nobody is known by is seen, and has a picture that names nobody.
+func TestAStrangerIsPictured(t *testing.T) {
+	t.Parallel()
+	h := startWatched(t)
+	h.shows("biden.jpg")
+	seen := h.await(door.KindSeen)
+	if seen.Person != "" || seen.Details[door.DetailNearest] != h.ann {
+		t.Errorf("seen: %+v", seen)
+	}
+	h.picturedAs(seen)
+	h.namesInPicture(seen)
+	until(t, "the look", func() bool { l, err := h.store.Look(t.Context(), seen.Seq); return err == nil && l.Person == "" })
+}
+
+// Who is denied for a face that is somebody else's has a picture of that face, which goes with
+// the person who was claimed.
+func TestADeniedIsPictured(t *testing.T) {
+	t.Parallel()
+	h := startWatched(t, func(c *Config) { c.House.Window = 3 * time.Second })
+	h.shows("biden.jpg")
+	h.await(door.KindSeen)
+	h.enters(annPIN)
+	denied := h.await(door.KindDenied)
+	if denied.Person != h.ann || denied.Reason != door.ReasonFaceMismatch {
+		t.Errorf("denied: %+v", denied)
+	}
+	h.picturedAs(denied)
+	h.namesInPicture(denied, h.ann)
+	until(t, "the look", func() bool { l, err := h.store.Look(t.Context(), denied.Seq); return err == nil && l.Person == "" })
+}
+
+// namesInPicture checks whom the file of a record's picture says that it is about.
+func (h *testHub) namesInPicture(r door.Record, people ...string) {
+	h.tb.Helper()
+	want := strings.Join(append([]string{fmt.Sprint(r.Seq), "front"}, append(people, "jpg")...), ".")
+	if _, err := os.Stat(filepath.Join(h.testHouse.cfg.Data, eventsFolder, want)); err != nil {
+		h.tb.Error(err)
 	}
 }
 

@@ -70,7 +70,8 @@ const mostWrong = 50
 // KeepLook keeps the face that a record came of, as long and as many as the settings say. The
 // descriptor is sealed as those that are enrolled, with record and person as associated data.
 // It costs no fsync: a look survives a kill, but perhaps not a power cut. Errors to branch on:
-// ErrFace, ErrNoPerson.
+// ErrFace, and ErrNoPerson where the face is, or may be, that of somebody who was erased
+// meanwhile or whose faces were taken away.
 func (s *Store) KeepLook(ctx context.Context, l Look) error {
 	if s.config.KeepLooks == 0 {
 		return nil
@@ -95,7 +96,7 @@ func (s *Store) KeepLook(ctx context.Context, l Look) error {
 	err = s.writeLocked(ctx, s.lazy, "keep a look", func(tx *sql.Tx) error {
 		_, err := tx.Exec(`INSERT INTO looks (seq, time, person, near, liveness, sealed, wrong) VALUES (?, ?, ?, ?, ?, ?, 0)`,
 			rowid(l.Seq), nanos(l.Time), person, near, mend(l.Liveness), sealed)
-		if err != nil {
+		if err = errors.Join(err, stillEnrolled(tx, l)); err != nil {
 			return err
 		}
 		_, err = tx.Exec(`DELETE FROM looks WHERE wrong = 0 AND seq <=
@@ -106,6 +107,27 @@ func (s *Store) KeepLook(ctx context.Context, l Look) error {
 		return noPerson(l.Person)
 	}
 	return err
+}
+
+// stillEnrolled refuses a look at somebody whose face was erased between the look and now.
+func stillEnrolled(tx *sql.Tx, l Look) error {
+	for _, m := range l.Near {
+		if m.Person != l.Person && (l.Person != "" || m.Distance >= perhapsTheirs) {
+			continue
+		}
+		n, err := personNumber(m.Person)
+		if err != nil {
+			return err
+		}
+		var enrolled bool
+		if err := tx.QueryRow(`SELECT EXISTS (SELECT 1 FROM faces WHERE person = ?)`, n).Scan(&enrolled); err != nil {
+			return err
+		}
+		if !enrolled {
+			return noPerson(m.Person)
+		}
+	}
+	return nil
 }
 
 // lookPerson is the person's number, or NULL for nobody.

@@ -36,9 +36,17 @@ func wantLooks(tb testing.TB, s *Store, f LookFilter, want ...Look) {
 	}
 }
 
+// mustEnrol adds somebody with a face.
+func mustEnrol(tb testing.TB, s *Store, name string) string {
+	tb.Helper()
+	id := mustAdd(tb, s, name)
+	must(tb, s.AddFace(context.Background(), id, someFace(1)))
+	return id
+}
+
 func TestLooks(t *testing.T) {
 	ctx, s := context.Background(), newStore(t)
-	ann, bob := mustAdd(t, s, "Ann"), mustAdd(t, s, "Bob")
+	ann, bob := mustEnrol(t, s, "Ann"), mustEnrol(t, s, "Bob")
 	of := []Look{
 		someLook(3, ann, door.Match{Person: ann, Distance: 0.31}, door.Match{Person: bob, Distance: 0.62}),
 		someLook(5, ""),
@@ -109,7 +117,7 @@ func TestFewOfManyNear(t *testing.T) {
 	last := ""
 	var near []door.Match
 	for i := range 20 {
-		last = mustAdd(t, s, strings.Repeat("x", i+1))
+		last = mustEnrol(t, s, strings.Repeat("x", i+1))
 		near = append(near, door.Match{Person: last, Distance: float64(i) / 40})
 	}
 	mustKeep(t, s, someLook(1, last, near...))
@@ -118,7 +126,7 @@ func TestFewOfManyNear(t *testing.T) {
 
 func TestLooksAreMarked(t *testing.T) {
 	ctx, s := context.Background(), newStore(t)
-	ann := mustAdd(t, s, "Ann")
+	ann := mustEnrol(t, s, "Ann")
 	l, stranger := someLook(1, ann, door.Match{Person: ann, Distance: 0.4}), someLook(2, "")
 	mustKeep(t, s, l, stranger)
 	mark := func(seq uint64, wrong bool) error { _, err := s.MarkLook(ctx, seq, wrong); return err }
@@ -201,7 +209,7 @@ func TestLooksGoWithTheFace(t *testing.T) {
 		"person": {(*Store).RemovePerson, []int{1, 3, 5, 6}}, "faces": {(*Store).RemoveFaces, []int{1, 2, 3, 5, 6}},
 	} {
 		s := newStore(t)
-		ann, bob := mustAdd(t, s, "Ann"), mustAdd(t, s, "Bob")
+		ann, bob := mustEnrol(t, s, "Ann"), mustEnrol(t, s, "Bob")
 		near := func(person string, distance float64) door.Match {
 			return door.Match{Person: person, Distance: distance}
 		}
@@ -223,6 +231,11 @@ func TestLooksGoWithTheFace(t *testing.T) {
 		for _, i := range c.left {
 			want = append(want, of[i])
 		}
+		late := func(seq uint64, person string, near ...door.Match) error {
+			return s.KeepLook(ctx, someLook(seq, person, near...)) // of a record from before
+		}
+		wantErr(t, late(9, ann, near(ann, 0.3)), ErrNoPerson)
+		wantErr(t, late(10, "", near(bob, 0.57), near(ann, 0.58)), ErrNoPerson)
 		t.Log(name)
 		wantLooks(t, s, LookFilter{}, want...)
 	}
