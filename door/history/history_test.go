@@ -115,6 +115,22 @@ func TestARefusedRecordIsSetAside(t *testing.T) {
 	}
 }
 
+// What a server repeats of a line names people, and would outlive their being erased.
+func TestARefusalKeepsNoName(t *testing.T) {
+	b := newBench(t)
+	b.book.write(entries(3)...)
+	b.db.answer = func(body string) (int, string, string) {
+		if strings.Contains(body, "seq=2i") {
+			return 400, "", "unable to parse '" + body + "': it's odd"
+		}
+		return 0, "", ""
+	}
+	b.run()
+	if diff := cmp.Diff(map[uint64]string{2: "x: unable to parse '…'s odd"}, b.book.aside); diff != "" {
+		t.Errorf("set aside (-want +got):\n%s", diff)
+	}
+}
+
 // What is older than the bucket keeps is refused by 2.x in other words than a bad record is.
 func TestOlderThanTheBucketKeeps(t *testing.T) {
 	b := newBench(t)

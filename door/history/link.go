@@ -2,6 +2,7 @@ package history
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	influx "github.com/influxdata/influxdb-client-go/v2"
 	"github.com/influxdata/influxdb-client-go/v2/api"
+	influxhttp "github.com/influxdata/influxdb-client-go/v2/api/http"
 )
 
 // link is the connection to the database, made when it is needed.
@@ -62,7 +64,7 @@ func (s *sender) request(ctx context.Context, items []item) error {
 		}
 	}
 	began := time.Now()
-	err := s.write.WriteRecord(ctx, lines.String())
+	err := unquoted(s.write.WriteRecord(ctx, lines.String()))
 	if n := outlived(err); n > 0 {
 		s.expired(n)
 		return nil
@@ -74,4 +76,25 @@ func (s *sender) request(ctx context.Context, items []item) error {
 		s.hangUp() // its files may be others by the next try
 	}
 	return err
+}
+
+// unquoted leaves out what a server repeats of a line that it cannot read, as "unable to parse
+// 'doorhub,door=front ...': why". What it says is kept, logged and shown, and names of people
+// must not stay there when they are erased.
+func unquoted(err error) error {
+	var answer *influxhttp.Error
+	if !errors.As(err, &answer) {
+		return err
+	}
+	first, last := strings.Index(answer.Message, "'"), strings.LastIndex(answer.Message, "'")
+	if first < 0 {
+		return err
+	}
+	end := ""
+	if last > first {
+		end = answer.Message[last:]
+	}
+	said := *answer
+	said.Message = answer.Message[:first] + "'…" + end
+	return &said
 }
