@@ -21,20 +21,32 @@ const (
 func (h *hub) tellStills(ctx context.Context) {
 	tick := time.NewTicker(stillBeat)
 	defer tick.Stop()
-	told := map[string]*byte{} // door → where the last still is kept
+	told := stills{}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		for _, p := range h.vision.placed {
-			if still := h.stillOf(p); len(still) > 0 && told[p.door] != &still[0] {
-				told[p.door] = &still[0]
+		for i, p := range h.vision.placed {
+			if still := h.stillOf(p); told.news(i, still) {
 				h.tellStill(ctx, message(discovery.Still(p.door, still)))
 			}
 		}
 	}
+}
+
+// stills are those told last: by camera, since one that sees nobody any more keeps its last, where
+// it is kept.
+type stills map[int]*byte
+
+// news reports whether a camera's still was not told yet.
+func (s stills) news(camera int, still []byte) bool {
+	if len(still) == 0 || s[camera] == &still[0] {
+		return false
+	}
+	s[camera] = &still[0]
+	return true
 }
 
 // stillOf is the newest picture with a face in it; of a camera inside there is none.

@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"image/jpeg"
+	"slices"
 	"sync/atomic"
 	"testing"
 
@@ -33,5 +34,21 @@ func TestStills(t *testing.T) {
 	until(t, "one more", func() bool { return n.Load() > before })
 	if gone := before - 2; gone > 10 {
 		t.Errorf("%d stills of an empty doorway", gone)
+	}
+}
+
+// Of two cameras before one door each still is told once: what one saw last is not told again
+// and again because the other saw something else.
+func TestStillsOfTwoCameras(t *testing.T) {
+	first, second, third := []byte("first"), []byte("second"), []byte("third")
+	told, got := stills{}, []bool{}
+	for _, c := range []struct {
+		camera int
+		still  []byte
+	}{{0, nil}, {0, first}, {1, second}, {0, first}, {1, second}, {1, third}, {0, first}} {
+		got = append(got, told.news(c.camera, c.still))
+	}
+	if want := []bool{false, true, true, false, false, true, false}; !slices.Equal(got, want) {
+		t.Errorf("told %v, want %v", got, want)
 	}
 }
