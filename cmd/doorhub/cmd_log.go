@@ -115,7 +115,23 @@ func (a *app) savePicture(hub caller, seq uint64, file string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(file, p.Data, 0o600)
+	return writePrivate(file, p.Data)
+}
+
+// writePrivate writes a file, also one that others could read before.
+func writePrivate(file string, data []byte) error {
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	if err == nil && info.Mode().IsRegular() {
+		err = f.Chmod(0o600)
+	}
+	if err == nil {
+		_, err = f.Write(data)
+	}
+	return errors.Join(err, f.Close())
 }
 
 func (c logShow) request(now time.Time) (logRequest, error) {

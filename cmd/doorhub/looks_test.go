@@ -116,6 +116,7 @@ func TestPicturesInTheLog(t *testing.T) {
 			t.Errorf("records with a picture (-want +got):\n%s", diff)
 		}
 		file, dir := filepath.Join(t.TempDir(), "6.jpg"), filepath.Join(t.TempDir(), "all")
+		must(t, os.WriteFile(file, []byte("something longer"), 0o644)) // that everybody can read
 		out := masked(h.ok("log", "show", "6", "--picture", file))
 		if want := "ID Time Door Kind Side Person Name Factors Reason Picture Details\nSEQ TIME front seen entry p2 Person 2 face yes\n"; out != want {
 			t.Errorf("got %q\nwant %q", out, want)
