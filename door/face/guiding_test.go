@@ -27,6 +27,7 @@ type stood struct {
 	canvas *canvas
 	yaw    atomic.Int64 // degrees, to the right of the picture
 	at     float64
+	next   atomic.Pointer[stood] // who has stepped in; nil: nobody
 }
 
 // stands puts somebody with the face of a portrait before a camera: well lit, and 60 pixels
@@ -64,6 +65,9 @@ func (s *stood) shown(enrol func(frames <-chan pictured) (Taken, error)) (Taken,
 		taken, err = enrol(frames)
 	}()
 	for {
+		if other := s.next.Load(); other != nil {
+			s = other
+		}
 		s.at += 0.1
 		img := s.c.frame(s.t, s.canvas, s.at)
 		frame := pictured{&img}
@@ -117,6 +121,38 @@ func TestGuideEnrolsNobodyWhoDoesNotTurn(t *testing.T) {
 	var late *LateError
 	if !errors.As(err, &late) || late.Pose != PoseLeft || late.Most != HintMore || hints[HintMore] == 0 {
 		t.Errorf("got %v after %v", err, hints)
+	}
+}
+
+// Who steps in between two poses is told so, and not taken for the one before.
+func TestGuideEnrolsOnePersonAtATime(t *testing.T) {
+	r := recogniser(t)
+	first, second := stands(t, r, "obama.jpg"), stands(t, r, "biden.jpg")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	noticed := errors.New("noticed")
+	var taken []Pose
+	_, err := first.shown(func(frames <-chan pictured) (Taken, error) {
+		hints := map[Hint]int{}
+		got, err := GuideEnrol(ctx, r, frames, "ann", new(Gallery), 0.5, Poses(), 15*time.Second, func(g Guided) {
+			if hints[g.Hint]++; g.Taken {
+				taken = append(taken, g.Pose)
+			}
+			if g.Pose == PoseLeft {
+				second.yaw.Store(20)
+				first.next.Store(second)
+			}
+			if g.Hint == HintAnother {
+				cancel()
+			}
+		})
+		if hints[HintAnother] > 0 && errors.Is(err, context.Canceled) {
+			err = noticed
+		}
+		return got, err
+	})
+	if !errors.Is(err, noticed) || !slices.Equal(taken, []Pose{PoseStraight}) {
+		t.Errorf("taken %v, %v", taken, err)
 	}
 }
 
