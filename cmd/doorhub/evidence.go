@@ -239,7 +239,7 @@ func (e *evidence) whose(w door.Write, b face.Boxed) string {
 			return who
 		}
 	}
-	if len(b.Near) > 0 && b.Near[0].Distance <= e.cfg.House.Identify {
+	if len(b.Near) > 0 && b.Near[0].Distance <= e.cfg.House.Identify && b.Liveness != door.Spoof {
 		return b.Near[0].Person
 	}
 	return ""

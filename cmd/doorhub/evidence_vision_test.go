@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/doorhub/doorhub/door"
+	"github.com/doorhub/doorhub/door/face"
 	"github.com/doorhub/doorhub/door/store"
 )
 
@@ -205,6 +206,32 @@ func (h *testHub) namesInPicture(r door.Record, people ...string) {
 	want := strings.Join(append([]string{fmt.Sprint(r.Seq), "front"}, append(people, "jpg")...), ".")
 	if _, err := os.Stat(filepath.Join(h.testHouse.cfg.Data, eventsFolder, want)); err != nil {
 		h.tb.Error(err)
+	}
+}
+
+// A box has the name of whom the house took the face for, else of whom it would identify; a
+// picture of somebody has none.
+func TestWhoseABoxIs(t *testing.T) {
+	e := &evidence{cfg: Defaults()}
+	near := func(distance float64) []door.Match { return []door.Match{{Person: "p2", Distance: distance}} }
+	of := func(reason string) door.Write {
+		return door.Write{Track: 1, Record: door.Record{Kind: door.KindDenied, Person: "p1", Reason: reason}}
+	}
+	for name, c := range map[string]struct {
+		w    door.Write
+		box  face.Boxed
+		want string
+	}{
+		"of the record":        {of(""), face.Boxed{Track: 1, Near: near(0.3)}, "p1"},
+		"of another":           {of(""), face.Boxed{Track: 2, Near: near(0.3)}, "p2"},
+		"of nobody known":      {of(""), face.Boxed{Track: 2, Near: near(0.52)}, ""},
+		"of who was not meant": {of(door.ReasonFaceMismatch), face.Boxed{Track: 1, Near: near(0.3)}, "p2"},
+		"a picture was shown":  {of(door.ReasonSpoof), face.Boxed{Track: 1, Near: near(0.3)}, ""},
+		"a picture beside":     {of(""), face.Boxed{Track: 2, Near: near(0.3), Liveness: door.Spoof}, ""},
+	} {
+		if got := e.whose(c.w, c.box); got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
 	}
 }
 

@@ -111,15 +111,16 @@ type Picture struct {
 
 // Boxed is where a face is in a picture.
 type Boxed struct {
-	Box   image.Rectangle // pixels of the frame
-	Track int
-	Near  []door.Match // those enrolled, nearest first; none while nobody can tell
+	Box      image.Rectangle // pixels of the frame
+	Track    int
+	Near     []door.Match // those enrolled, nearest first; none while nobody can tell
+	Liveness door.Liveness
 }
 
 func newPicture(now time.Time, place Place, faces []glimpsed) *Picture {
 	p := &Picture{Place: place, Taken: now, done: make(chan struct{})}
 	for _, f := range faces {
-		p.Faces = append(p.Faces, Boxed{f.box, f.Track, f.Near})
+		p.Faces = append(p.Faces, Boxed{f.box, f.Track, f.Near, f.Liveness})
 	}
 	return p
 }

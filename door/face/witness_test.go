@@ -52,7 +52,7 @@ func TestWitnessTakesFewPictures(t *testing.T) {
 	now := time.Now()
 	w := &Witness{}
 	first := looked(w, now, glimpse(1, 0.4))
-	want := []Boxed{{Box: image.Rect(1, 0, 11, 10), Track: 1, Near: []door.Match{{Person: "ann", Distance: 0.1}}}}
+	want := []Boxed{{Box: image.Rect(1, 0, 11, 10), Track: 1, Near: []door.Match{{Person: "ann", Distance: 0.1}}, Liveness: door.Live}}
 	if first == nil {
 		t.Fatal("no picture of a new face")
 	}
