@@ -186,7 +186,7 @@ func (l *look) sightings() (faces []*candidate, seen []sighting) {
 			continue
 		}
 		faces = append(faces, c)
-		seen = append(seen, sighting{c.box, c.descriptor, c.weight})
+		seen = append(seen, sighting{c.box, c.descriptor, c.weight, c.doubt})
 	}
 	return faces, seen
 }

@@ -23,6 +23,7 @@ type sighting struct {
 	box        image.Rectangle
 	descriptor Descriptor
 	weight     float64
+	doubt      bool // by its place or its looks it may be another's than the track it stands at
 }
 
 // tracker follows faces from look to look. A number stands for one face: when another face
@@ -53,6 +54,11 @@ const (
 	overlapEnough = 0.3 // intersection over union
 	nearEnough    = 1.0 // distance of the centres, in widths of the larger box
 	sizeEnough    = 2.0 // ratio of the widths
+
+	// surelySame is the distance up to which a doubtful look still is one at the same face. Looks
+	// at one face within seconds are nearer, and people of one family not always farther than
+	// Limit: who takes a resident's place must not have the resident's looks counted for them.
+	surelySame = 0.5
 )
 
 // look takes in the faces of one frame and returns the tracks they belong to in the same
@@ -110,7 +116,11 @@ func (t *track) continues(f sighting) (cost float64, ok bool) {
 	if f.weight > 0 && len(t.template.glances) > 0 {
 		distance = Distance(t.template.mean(), f.descriptor)
 	}
-	if !(distance <= Limit) { // also refuses NaN
+	most := Limit
+	if f.doubt {
+		most = surelySame
+	}
+	if !(distance <= most) { // also refuses NaN
 		return 0, false
 	}
 	apart, ok := moved(t.box, f.box)

@@ -13,11 +13,18 @@ import (
 // face100 is a face 100 pixels wide with its upper left corner at x, 100, whose descriptor
 // is who.
 func face100(x int, who float32) sighting {
-	return sighting{image.Rect(x, 100, x+100, 200), at(who), 1}
+	return sighting{box: image.Rect(x, 100, x+100, 200), descriptor: at(who), weight: 1}
 }
 
 func sized(x, width int, who float32) sighting {
-	return sighting{image.Rect(x, 100, x+width, 100+width), at(who), 1}
+	return sighting{box: image.Rect(x, 100, x+width, 100+width), descriptor: at(who), weight: 1}
+}
+
+// doubtful is a face that may be another's than the track it stands at.
+func doubtful(x int, who float32) sighting {
+	s := face100(x, who)
+	s.doubt = true
+	return s
 }
 
 func numbersOf(tracks []*track) (numbers []int) {
@@ -68,6 +75,13 @@ func TestTracker(t *testing.T) {
 		"another face takes the place": {
 			{0, []sighting{face100(50, 0)}, []int{1}, nil}, {200, []sighting{face100(50, 2)}, []int{2}, []int{1}},
 		},
+		"somebody of the family takes the place": {
+			{0, []sighting{face100(50, 0)}, []int{1}, nil}, {600, []sighting{doubtful(50, 0.55)}, []int{2}, []int{1}},
+		},
+		"the same face, lost for a moment": {
+			{0, []sighting{face100(50, 0)}, []int{1}, nil}, {600, []sighting{doubtful(50, 0.45)}, []int{1}, nil},
+			{700, []sighting{face100(50, 0.55)}, []int{1}, nil},
+		},
 		"a second face beside": {
 			{0, []sighting{face100(50, 0)}, []int{1}, nil},
 			{200, []sighting{face100(50, 0), face100(300, 2)}, []int{1, 2}, nil},
@@ -79,8 +93,8 @@ func TestTracker(t *testing.T) {
 			{200, []sighting{face100(5, 0), face100(95, 0)}, []int{1, 2}, nil},
 		},
 		"an empty box is nobody's": {
-			{0, []sighting{{image.Rectangle{}, at(0), 1}}, []int{1}, nil},
-			{200, []sighting{{image.Rectangle{}, at(0), 1}}, []int{2}, nil},
+			{0, []sighting{{descriptor: at(0), weight: 1}}, []int{1}, nil},
+			{200, []sighting{{descriptor: at(0), weight: 1}}, []int{2}, nil},
 		},
 	}
 	for name, steps := range tests {
