@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/doorhub/doorhub/broker"
 	"github.com/doorhub/doorhub/discovery"
 	"github.com/doorhub/doorhub/door/store"
 )
@@ -26,11 +27,14 @@ type audience struct {
 	gone  map[string]discovery.Message // by topic: discovery that also names the entities that are no more
 	after []discovery.Message          // to be told at its next birth
 
-	deaf  atomic.Bool // written by the outlet's goroutine, which alone uses what follows
-	since uint64      // deaf to what is behind it
-	until uint64      // and not to what is behind this
-	due   <-chan time.Time
+	deaf   atomic.Bool // written by the outlet's goroutine, which alone uses what follows
+	since  uint64      // deaf to what is behind it
+	missed []gap       // what it was deaf to and is to be told again
+	due    <-chan time.Time
 }
+
+// gap is the records behind after, up to upTo.
+type gap struct{ after, upTo uint64 }
 
 func (a *audience) hear(born bool) {
 	a.mu.Lock()
@@ -101,26 +105,41 @@ func (o *outlet) listen() {
 	for _, born := range o.hears.take() {
 		switch {
 		case born && o.hears.deaf.CompareAndSwap(true, false):
-			o.hears.until = o.cursor
+			if o.hears.since < o.cursor {
+				o.hears.missed = append(o.hears.missed, gap{o.hears.since, o.cursor})
+			}
 			o.hears.due = time.After(settle)
 		case !born && o.hears.deaf.CompareAndSwap(false, true):
 			o.hears.since = o.cursor
+			o.hears.due = nil // what it was not told again by now waits for its next birth
 		}
 	}
 }
 
-// tellMissed tells again what Home Assistant cannot have heard and is still fresh.
+// tellMissed tells again what Home Assistant cannot have heard and is still fresh. What the broker
+// could not be told waits for the next birth.
 func (o *outlet) tellMissed(ctx context.Context) error {
-	missed := store.Filter{After: o.hears.since, Before: o.hears.until + 1, From: o.clock.now().Wall.Add(-fresh)}
-	if missed.After+1 >= missed.Before {
-		return nil
-	}
 	var errs []error
+	for len(o.hears.missed) > 0 {
+		err := o.tellGap(ctx, o.hears.missed[0])
+		if errs = append(errs, err); errors.Is(err, broker.ErrDown) {
+			break
+		}
+		o.hears.missed = o.hears.missed[1:]
+	}
+	return errors.Join(errs...)
+}
+
+func (o *outlet) tellGap(ctx context.Context, g gap) error {
+	var errs []error
+	missed := store.Filter{After: g.after, Before: g.upTo + 1, From: o.clock.now().Wall.Add(-fresh)}
 	for r, err := range o.store.Records(ctx, missed) {
 		if err == nil {
 			err = o.publish(ctx, discovery.Event(r, o.names.of(r.Person)))
 		}
-		errs = append(errs, err)
+		if errs = append(errs, err); errors.Is(err, broker.ErrDown) {
+			break
+		}
 	}
 	return errors.Join(errs...)
 }

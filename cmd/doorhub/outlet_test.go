@@ -250,3 +250,25 @@ func TestMissedEventsAtBirth(t *testing.T) {
 		}
 	}
 }
+
+// Home Assistant that goes again before it was told what it missed is told at its next birth.
+func TestMissedEventsOutliveAShortBirth(t *testing.T) {
+	h := startTestHub(t)
+	says := func(word string, deaf bool) {
+		t.Helper()
+		_, err := pub(t, h.as("homeassistant"), "-t", "homeassistant/status", "-m", word)
+		must(t, err)
+		until(t, word, func() bool { return h.bus.hears.deaf.Load() == deaf })
+	}
+	f := sub(t, h.as("viewer"), "doorhub/door/front/event")
+	until(t, "the beginning", h.bus.hears.deaf.Load)
+	h.enters(noPIN)
+	denied := func(m heard) bool { return event(t, m).Kind == "denied" }
+	missed := event(t, f.next(t, "denied", denied)).Seq
+	says("online", false)
+	says("offline", true)
+	says("online", false)
+	if again := event(t, f.next(t, "what it missed", denied)).Seq; again != missed {
+		t.Errorf("%d is told again, want %d", again, missed)
+	}
+}
