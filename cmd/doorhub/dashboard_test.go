@@ -78,7 +78,7 @@ func lived(t *testing.T) *testHouse {
 			Clock:   door.Clock{Boot: "earlier", Mono: time.Duration(i) * time.Minute},
 			Details: map[string]string{door.DetailSensor: "kitchen", door.DetailPart: "sensor/kitchen", door.DetailText: "in words"}}
 		if kind == door.KindClockSet {
-			r.Details[door.DetailOffset] = "1m30s"
+			r.Details[door.DetailOffset] = "-1m30s"
 		}
 		if !strings.Contains(string(kind), "sensor") {
 			r.Door = "front"
@@ -124,6 +124,9 @@ func TestDashboardQueries(t *testing.T) {
 					continue
 				}
 				p.wantColumns(t, file, answer[0].Columns)
+				if found := fmt.Sprint(answer[0].Values[0][1]); p.Title == "Largest correction of the clock" && found != "90000000000" {
+					t.Errorf("a clock that was a minute and a half ahead is corrected by %s ns", found)
+				}
 			}
 		}
 	}
