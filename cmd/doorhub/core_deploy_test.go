@@ -90,6 +90,7 @@ func TestHomeAssistantCoreDeploy(t *testing.T) {
 	day.live(t, []part{
 		{"blueprints load", func(t *testing.T) { day.blueprintsLoad(t, len(blueprints)) }},
 		{"who is denied is told of with a picture", day.denialIsTold},
+		{"a new name is no news", day.newNameIsNoNews},
 		{"an intrusion is told of", day.intrusionIsTold},
 		{"the notification locks", day.noticeLocks},
 		{"Ann is welcomed", day.annIsWelcomed},
@@ -159,6 +160,20 @@ func (d *coreDay) denialIsTold(t *testing.T) {
 	if !strings.HasPrefix(n.Data.Image, "/api/image_proxy/image.front_last_picture") || n.Data.Tag != "doorhub_denied_front" ||
 		len(n.Data.Actions) != 2 || n.Data.Actions[0].Title != "Lock" {
 		t.Errorf("%+v", n)
+	}
+}
+
+// newNameIsNoNews gives an entity another name and back, which Home Assistant tells automations as
+// a change like any other.
+func (d *coreDay) newNameIsNoNews(t *testing.T) {
+	phone := d.notices()
+	for _, name := range []any{"Another", nil} {
+		d.command(nil, "config/entity_registry/update", map[string]any{"entity_id": "event.front_access", "name": name})
+	}
+	d.hub.enters(noPIN)
+	notifies(t, phone, "was denied at front (wrong_pin)")
+	if all := phone.seen(); len(all) != 1 {
+		t.Errorf("%d notices of one event: %+v", len(all), all)
 	}
 }
 
