@@ -197,6 +197,9 @@ func TestDashboardForm(t *testing.T) {
 			p.place(t, file, taken)
 			for _, target := range p.Targets {
 				from := provisioned.Datasources[0]
+				if strings.Contains(target.Query, "time(1d)") && !strings.Contains(target.Query, "tz('$zone')") {
+					t.Errorf("%s: %s: its days are not those of the house: %s", file, p.Title, target.Query)
+				}
 				if target.Datasource != (struct{ Type, UID string }{from.Type, from.UID}) || !target.RawQuery {
 					t.Errorf("%s: %s: reads %+v", file, p.Title, target)
 				}
