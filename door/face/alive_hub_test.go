@@ -29,6 +29,9 @@ import (
 // camera that is frozen.
 func TestChallengeAtAHub(t *testing.T) {
 	r := recogniser(t)
+	if underRace {
+		t.Skip("SKIPPED under the race detector: the hub is a program of its own, which it does not see, and turns are timed")
+	}
 	path, err := portraitPath("obama.jpg")
 	if err != nil {
 		t.Skip("SKIPPED, liveness at a hub is untested here: no sample portraits: get them with deploy/models/fetch.sh")
@@ -56,6 +59,9 @@ func TestChallengeAtAHub(t *testing.T) {
 			random := rand.New(rand.NewPCG(1, 8))
 			h := newHubProcess(t, binary, path)
 			opened := h.visit(t, obedient(random, c.clip(random)))
+			for tries := 1; c.opens && !opened && tries < triesOfAResident; tries++ { // on a busy machine a turn comes late
+				opened = h.visit(t, obedient(random, c.clip(random)))
+			}
 			log := h.command(t, "", "log", "--all")
 			t.Logf("the log:\n%s", log)
 			if opened != c.opens || !regexp.MustCompile(c.logged).MatchString(log) {
@@ -71,7 +77,10 @@ type hubProcess struct {
 	camera         *motionPictures
 }
 
-const hubPIN = "864203"
+const (
+	hubPIN           = "864203"
+	triesOfAResident = 3
+)
 
 func newHubProcess(t *testing.T, binary, portrait string) *hubProcess {
 	t.Helper()
