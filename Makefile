@@ -55,7 +55,7 @@ build-novision: toolchain ## build build/doorhub-novision: no camera, no cgo, no
 .PHONY: test
 test: toolchain packages-test models announce ## set up and run all tests; PKG=./door/... for some
 	@echo 'testing with vision (a few minutes)'
-	@$(VISION) $(GO) test $(TEST_FLAGS) -v -timeout 8m $(PKG) | .ci/test-output
+	@$(VISION) $(GO) test $(TEST_FLAGS) -v -timeout 10m $(PKG) | .ci/test-output
 
 # Its process wants root, and a Debian of its own. Where that cannot be had, nothing is tested
 # and that is said.
