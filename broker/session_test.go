@@ -62,12 +62,12 @@ func TestRetainedBurstIsCutShortByBareMochi(t *testing.T) {
 	}
 }
 
-// queue has somebody who is away get numbered messages, and returns what it is sent when it is
-// back, without its acknowledging any.
-func queue(t *testing.T, in func(login) *peer, l login, n int, away ...func(id string)) (p *peer, numbers []int) {
+// fill has somebody who is away get numbered messages, and returns it when it is back, before
+// it has read any.
+func fill(t *testing.T, in func(login) *peer, l login, n int, away ...func(id string)) *peer {
 	t.Helper()
 	l.keep = true
-	p = in(l)
+	p := in(l)
 	p.subscribe("doorhub/alarm/state", 1)
 	must(t, p.Close())
 	for _, wait := range away {
@@ -77,14 +77,24 @@ func queue(t *testing.T, in func(login) *peer, l login, n int, away ...func(id s
 	for i := range n {
 		from.publish("doorhub/alarm/state", strconv.Itoa(i), false)
 	}
-	p = in(l)
+	return in(l)
+}
+
+// queue returns also what it is sent, without its acknowledging any.
+func queue(t *testing.T, in func(login) *peer, l login, n int, away ...func(id string)) (p *peer, numbers []int) {
+	t.Helper()
+	p = fill(t, in, l, n, away...)
 	for range n {
-		pk := p.next(packets.Publish)
-		i, err := strconv.Atoi(string(pk.Payload))
-		must(t, err)
-		numbers = append(numbers, i)
+		numbers = append(numbers, number(t, p.next(packets.Publish)))
 	}
 	return p, numbers
+}
+
+func number(t *testing.T, pk packets.Packet) int {
+	t.Helper()
+	i, err := strconv.Atoi(string(pk.Payload))
+	must(t, err)
+	return i
 }
 
 func (h *house) enter(t *testing.T) func(login) *peer {
@@ -123,10 +133,23 @@ func TestQueuedMessagesComeInOrder(t *testing.T) {
 	}
 }
 
+// At times one does not come at all.
 func TestQueuedMessagesComeInAnyOrderFromBareMochi(t *testing.T) {
+	const n = 300
 	b := startBare(t)
-	if _, got := queue(t, b.enter(t), login{user: "viewer", id: "v"}, 300, b.away(t)); slices.IsSorted(got) {
-		t.Error("they came in order")
+	p := fill(t, b.enter(t), login{user: "viewer", id: "v"}, n, b.away(t))
+	var got []int
+	for len(got) < n {
+		pk, err := p.readIn(patience)
+		if err != nil {
+			break
+		}
+		if pk.FixedHeader.Type == packets.Publish {
+			got = append(got, number(t, pk))
+		}
+	}
+	if len(got) == n && slices.IsSorted(got) {
+		t.Error("all came, in order")
 	}
 }
 
