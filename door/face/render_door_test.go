@@ -5,6 +5,7 @@ package face
 import (
 	"context"
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -33,7 +34,7 @@ type porch struct {
 	began   time.Time
 	claimed time.Time
 
-	// What the house does is told between two frames only.
+	mu     sync.Mutex // of what follows
 	visit  visit
 	wanted door.Way // "" once the clip has been told
 	asking bool     // a challenge runs
@@ -67,6 +68,8 @@ func visitDoor(t *testing.T, r *Recogniser, mode door.LivenessMode, random *rand
 		for f := range frames { // nobody has taken it any more
 			f.Close()
 		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
 		v = p.visit
 	})
 	return v
@@ -110,7 +113,9 @@ func (p *porch) show(t *testing.T, a answerer, frames chan rendered) {
 	defer tick.Stop()
 	a.clip.frames(t, func(at time.Duration, frame gocv.Mat) bool {
 		if p.claimed.IsZero() && at >= a.clip.judged {
+			p.mu.Lock()
 			p.claimed = time.Now()
+			p.mu.Unlock()
 			p.inputs <- door.Claim{Door: "front", Side: door.Entry, Reader: "keypad", Factor: door.PIN, Person: someone}
 		}
 		select {
@@ -122,6 +127,8 @@ func (p *porch) show(t *testing.T, a answerer, frames chan rendered) {
 		synctest.Wait()
 		<-tick.C
 		synctest.Wait()
+		p.mu.Lock()
+		defer p.mu.Unlock()
 		if p.wanted != "" && a.ask != nil {
 			a.ask(p.wanted, (at + a.clip.every).Seconds())
 			p.wanted = ""
@@ -132,6 +139,8 @@ func (p *porch) show(t *testing.T, a answerer, frames chan rendered) {
 
 // heard takes in what the pipeline tells the house.
 func (p *porch) heard(in door.Input) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	switch in := in.(type) {
 	case door.Face:
 		p.visit.seen = true
@@ -147,6 +156,8 @@ func (p *porch) heard(in door.Input) {
 
 // do takes in what the house does.
 func (p *porch) do(_ door.Input, effects []door.Effect) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for _, e := range effects {
 		switch e := e.(type) {
 		case door.Watch:
