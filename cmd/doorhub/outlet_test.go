@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -78,6 +79,22 @@ func TestBusTellsAnEntry(t *testing.T) {
 		if strings.Contains(m.payload, annPIN) || strings.Contains(m.topic, "/in/") {
 			t.Errorf("a secret or raw input on the bus: %v", m)
 		}
+	}
+}
+
+// Who is to turn reads at the door how.
+func TestBusPromptsATurn(t *testing.T) {
+	h := startTestHub(t, func(c *Config) {
+		c.House.Policy = []door.Set{door.SetOf(door.PIN, door.FaceID)}
+		c.House.Liveness = door.LivenessChallenge
+	})
+	said := sub(t, h.as("viewer"), "doorhub/door/front/prompt")
+	h.enters(annPIN)
+	h.send(door.Face{Door: "front", Side: door.Entry, Track: 1, Near: []door.Match{{Person: h.ann, Distance: 0.3}}, Liveness: door.Live})
+	turns := []door.Saying{door.SayLeft, door.SayRight, door.SayUp, door.SayDown}
+	m := said.next(t, "a turn", func(m heard) bool { return slices.Contains(turns, door.Saying(m.payload)) })
+	if now := says(t, sub(t, h.as("viewer"), m.topic), m.topic, m.payload); !now.retained {
+		t.Errorf("%v is not retained", now)
 	}
 }
 

@@ -92,6 +92,7 @@ type outcome struct {
 	n, opened, turned int // turned: asked to turn, and let in
 	judged            map[door.Liveness]int
 	refused           map[string]int // by reason
+	took              []float64      // seconds from the PIN, of those let in
 }
 
 func (c *outcome) add(v visit) {
@@ -99,6 +100,7 @@ func (c *outcome) add(v visit) {
 	c.judged[v.judged]++
 	if v.opened {
 		c.opened++
+		c.took = append(c.took, v.duration.Seconds())
 		if v.asked {
 			c.turned++
 		}
@@ -127,7 +129,7 @@ func TestSoakLiveness(t *testing.T) {
 			}
 		}
 	})
-	t.Log("\n| shown | mode | head | picture | not sure | let in | of them asked to turn | not let in |\n|---|---|--:|--:|--:|--:|--:|---|\n" +
+	t.Log("\n| shown | mode | head | picture | not sure | let in | median time from the PIN | of them asked to turn | not let in |\n|---|---|--:|--:|--:|--:|--:|--:|---|\n" +
 		strings.Join(rows, "\n"))
 }
 
@@ -155,8 +157,12 @@ func (p presentation) showTo(t *testing.T, r *Recogniser, mode door.LivenessMode
 }
 
 func (c *outcome) row(kind string, mode door.LivenessMode) string {
-	return fmt.Sprintf("| %s | %s | %d | %d | %d | %s | %d | %v |", kind, mode, c.judged[door.Live], c.judged[door.Spoof],
-		c.judged[door.Unsure], rate(c.opened, c.n), c.turned, c.refused)
+	took := "-"
+	if len(c.took) > 0 {
+		took = fmt.Sprintf("%.1f s", median(c.took))
+	}
+	return fmt.Sprintf("| %s | %s | %d | %d | %d | %s | %s | %d | %v |", kind, mode, c.judged[door.Live], c.judged[door.Spoof],
+		c.judged[door.Unsure], rate(c.opened, c.n), took, c.turned, c.refused)
 }
 
 func (p presentation) check(t *testing.T, mode door.LivenessMode, c *outcome) {
